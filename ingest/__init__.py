@@ -1,0 +1,1 @@
+"""From files to searchable chunks: sniffing, parsing, splitting, and the pipeline that stores them."""
