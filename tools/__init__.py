@@ -1,0 +1,1 @@
+"""Typed tools: what a model may call, and how a call is checked, run and reported."""
