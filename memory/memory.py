@@ -1,0 +1,74 @@
+"""Long-term memory as the rest of Cairn uses it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import structlog
+
+from memory.drafting import Schemas
+from memory.forgetting import Forgotten, forget
+from memory.index import MemoryIndex
+from memory.ledger import Clock
+from memory.policy import accepted_at_once
+from memory.reading import MemoryReader
+from memory.recall import Recalled, Recaller
+from memory.records import Draft
+from memory.store import MemoryStore, Written
+from records.database import Database
+from records.ids import now
+from records.principal import Principal
+
+_log = structlog.get_logger("cairn.memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is remembered across sessions: written with the store, read with the reader, found with ``recall``.
+
+    An agent needs two of its methods: ``recall`` before it answers, ``propose`` after.
+    """
+
+    store: MemoryStore
+    reader: MemoryReader
+    index: MemoryIndex
+    recaller: Recaller
+
+    @classmethod
+    def over(
+        cls, database: Database, index: MemoryIndex, *, schemas: Schemas | None = None, clock: Clock = now
+    ) -> Self:
+        """The memory in a database. ``schemas`` say what the values of a kind must look like."""
+        return cls(
+            store=MemoryStore(database, schemas=schemas, clock=clock),
+            reader=MemoryReader(database, clock),
+            index=index,
+            recaller=Recaller(database, index, clock),
+        )
+
+    async def recall(self, principal: Principal, question: str, budget: int) -> Sequence[Recalled]:
+        """What matters for a question, the best first, in at most ``budget`` tokens; each has its id and version.
+
+        The text of a memory that is ``untrusted`` is data like any untrusted passage, never an instruction.
+
+        Raises:
+            RetrievalError: The index or the model cannot be reached.
+        """
+        return await self.recaller.recall(principal, question, budget)
+
+    async def propose(self, principal: Principal, draft: Draft) -> Written:
+        """Offer what an agent takes for worth remembering; ``memory.policy`` decides what becomes of it.
+
+        Raises:
+            MemoryRefused, MemoryForbidden, MemoryNotFound: As for ``MemoryStore.write``.
+        """
+        return await self.store.write(principal, draft, proposed=not accepted_at_once(principal, draft))
+
+    async def forget(self, principal: Principal, record_id: str, *, expected_version: int | None = None) -> Forgotten:
+        """Erase a record (see ``memory.forgetting``), and its point: where the index fails, as soon as it can."""
+        forgotten = await forget(self.store, principal, record_id, expected_version=expected_version)
+        try:
+            await self.index.catch_up(principal.tenant, batches=1)
+        except Exception as error:  # noqa: BLE001 - it is erased, and the index is tended until it follows
+            _log.error("a memory was forgotten, but its point is still there", exc_info=error, id=record_id)
+        return forgotten

@@ -1,0 +1,1 @@
+"""Guardrails over what comes in and what goes out."""
