@@ -1,0 +1,1 @@
+"""The loop: state in, next action out; runs, their events and their journal."""

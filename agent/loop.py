@@ -1,0 +1,344 @@
+"""The loop: take the next action, do it, tell what happened, until the run is over or waits for a person.
+
+``agent.state`` decides; this file acts. It yields the body of every event but the first and the last of a run that
+does not complete: those belong to the run's owner, ``agent.run``.
+
+Each transition is one entry of the journal: what has ended, and what begins next. A run that is taken up again goes
+through the same loop, and a step that has a result in the journal is not done again.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import SecretStr
+
+from agent.citations import CitationReader
+from agent.errors import RunAbandoned
+from agent.events import CitedSource, EventBody, RetrievalCompleted, RunCompleted, TextDelta, UsageRecorded
+from agent.gate import Gatekeeper
+from agent.journal import Intent, Journal, Outcome, Transition
+from agent.observer import Observer
+from agent.query import search_query
+from agent.record import RunRecord
+from agent.replay import Past, retrieved, sources_of, spoken, turn_of
+from agent.state import (
+    Action,
+    CallModel,
+    CallTools,
+    Complete,
+    Fail,
+    Limits,
+    Retrieve,
+    RunState,
+    after_model,
+    after_retrieval,
+    after_tools,
+    next_action,
+)
+from agent.subject_token import TokenSealer
+from agent.tool_turn import ToolTurn
+from agent.turn_context import Approvals, TurnContext
+from models.messages import Finish, Message, ModelItem, ModelRequest, ToolCall, ToolSpec
+from models.port import ChatModel
+from records.principal import Principal
+from retrieval.documents import Source
+from tools.search import SEARCH_DOCUMENTS, Searcher
+from tools.selection import ToolSelector
+from tools.toolset import Toolset
+
+ATTEMPTS = 5
+"""How often a search or a model call is begun before its run is given up, for fear that it is what kills us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What stays the same through a run.
+
+    Attributes:
+        record: The run as it was taken up.
+        past: What was recorded of it before.
+        source_limit: Sources that the first retrieval may bring.
+        subject_token: What the asker is known by at back ends.
+    """
+
+    record: RunRecord
+    past: Past
+    principal: Principal
+    collection: str
+    model: ChatModel
+    toolset: Toolset
+    limits: Limits
+    source_limit: int
+    subject_token: SecretStr | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What every run works with."""
+
+    searcher: Searcher
+    selector: ToolSelector
+    journal: Journal
+    gate: Gatekeeper
+    approvals: Approvals
+    observer: Observer
+    sealer: TokenSealer
+
+
+class AgentLoop:
+    """One run, from the state it is given to its answer.
+
+    Attributes:
+        waiting: Whether ``events`` has ended because a person has to decide first.
+    """
+
+    def __init__(self, state: RunState, context: RunContext, collaborators: Collaborators) -> None:
+        self.state = state
+        self.waiting = False
+        self._context = context
+        self._parts = collaborators
+        self._citations = CitationReader()
+        self._action: Action = next_action(state, context.limits)
+        self._turns: list[ToolTurn] = []
+        self._seq = 0
+        self._left: Sequence[Outcome] = ()
+
+    @property
+    def unrecorded(self) -> list[Outcome]:
+        """Outcomes that the journal does not have yet: they belong to the end of the run."""
+        return [*self._left, *(outcome for turn in self._turns[-1:] for outcome in turn.unheard)]
+
+    async def events(self) -> AsyncGenerator[EventBody, None]:
+        """Drive the run to its end, or until it waits, yielding what happens as it happens.
+
+        Raises:
+            AgentRunError: A limit was reached, the model would not settle, or another worker has the run now.
+            ModelError: The model failed.
+            RetrievalError: The documents cannot be searched.
+        """
+        started = time.perf_counter()
+        await self._begin()
+        while not self.waiting:
+            match self._action:
+                case Retrieve():
+                    steps = self._retrieve()
+                case CallModel(with_tools=with_tools):
+                    steps = self._ask(with_tools=with_tools)
+                case CallTools():
+                    steps = self._act(self._turns[-1])
+                case Complete(reason=reason):
+                    yield self._usage()
+                    milliseconds = round((time.perf_counter() - started) * 1000, 1)
+                    yield RunCompleted(finish_reason=reason, answer=self._citations.text, duration_ms=milliseconds)
+                    return
+                case Fail(error=error):
+                    raise error
+            async with aclosing(steps):
+                async for event in steps:
+                    yield event
+
+    async def _begin(self) -> None:
+        """What was begun before the run was taken up is begun again, for nobody knows what came of it."""
+        if isinstance(self._action, Retrieve | CallModel) and self._context.record.fence > 1:
+            await self._write(Transition(begun=self._intents(self._action)))
+
+    async def _enter(self, state: RunState, ended: Sequence[Outcome]) -> None:
+        """Go over to the next state: one entry of the journal says what has ended and what begins."""
+        action = next_action(state, self._context.limits)
+        transition = Transition(ended=ended)
+        match action:
+            case CallTools(calls=calls):
+                turn = self._turn(state, calls)
+                planned = await turn.plan()
+                transition = replace(planned, ended=[*ended, *planned.ended], said=self._note(planned))
+                self._turns.append(turn)
+                self._seq += len(calls)
+            case Retrieve() | CallModel():
+                transition = replace(transition, begun=self._intents(action))
+            case Complete() | Fail():
+                self._left, transition = ended, Transition()
+        await self._write(transition)
+        self.state, self._action = state, action
+
+    async def _write(self, transition: Transition) -> None:
+        if transition.ended or transition.begun or transition.asked:
+            await self._parts.journal.write(self._context.record.claim, transition)
+
+    def _intents(self, action: Retrieve | CallModel) -> Sequence[Intent]:
+        """The intent of the step that comes next, unless it has been done."""
+        step = self._context.past.steps.get(self._seq)
+        if step is not None and step.result is not None:
+            return ()
+        if step is not None and step.attempt >= ATTEMPTS:
+            raise RunAbandoned(f"the service stopped in the middle of the same step {step.attempt} times")
+        return [
+            Intent(
+                seq=self._seq,
+                kind="retrieval" if isinstance(action, Retrieve) else "model",
+                key=f"{self._context.record.id}:{self._seq}",
+                intent={"with_tools": action.with_tools} if isinstance(action, CallModel) else {},
+                attempt=1 if step is None else step.attempt + 1,
+            )
+        ]
+
+    async def _retrieve(self) -> AsyncGenerator[EventBody, None]:
+        context, started = self._context, time.perf_counter()
+        done = context.past.done(self._seq)
+        ended: list[Outcome] = []
+        if done is not None:
+            query, sources = str(done["query"]), sources_of(done)
+        else:
+            query = search_query(self.state.question, self.state.history)
+            found = await self._parts.searcher.search(
+                query, context.principal, context.collection, context.source_limit
+            )
+            sources = tuple(found)
+            ended = [retrieved(self._seq, query, sources)]
+        seconds = time.perf_counter() - started
+        self._parts.observer.stage("retrieval", seconds)
+        first = len(self.state.sources) + 1
+        self._seq += 1
+        await self._enter(after_retrieval(self.state, sources), ended)
+        yield _found(query, context.collection, sources, first, seconds)
+
+    async def _ask(self, *, with_tools: bool) -> AsyncGenerator[EventBody, None]:
+        done = self._context.past.done(self._seq)
+        pieces: list[str] = []
+        calls: list[ToolCall] = []
+        finish = Finish()
+        # A second turn's text must not run into the first one's.
+        separator = "\n\n" if self._citations.text else ""
+        started = time.perf_counter()
+        stream = await self._stream(with_tools=with_tools) if done is None else _recorded(done)
+        async with aclosing(stream):
+            async for item in stream:
+                if isinstance(item, str):
+                    if not item:
+                        continue
+                    text = whole(item)
+                    piece = separator + text
+                    separator = ""
+                    pieces.append(text)
+                    yield TextDelta(piece)
+                    for citation in self._citations.read(piece, self.state.sources):
+                        yield citation
+                elif isinstance(item, ToolCall):
+                    calls.append(replace(item, arguments=whole(item.arguments)))
+                else:
+                    finish = item
+        self._parts.observer.stage("model", time.perf_counter() - started)
+        said = "".join(pieces)
+        ended = [spoken(self._seq, said, calls, finish)] if done is None else []
+        self._seq += 1
+        await self._enter(after_model(self.state, said, calls, finish), ended)
+
+    async def _stream(self, *, with_tools: bool) -> AsyncGenerator[ModelItem, None]:
+        request = ModelRequest(
+            messages=(*self.state.history, *self.state.turns),
+            passages=self.state.passages,
+            tools=await self._shown() if with_tools else (),
+        )
+        return self._context.model.stream(request)
+
+    async def _shown(self) -> tuple[ToolSpec, ...]:
+        """The tools that fit the question, with those that the request named and those that the run has used."""
+        used = [call.name for message in self.state.turns for call in message.tool_calls]
+        named = self._context.record.request.get("tools") or ()
+        query = search_query(self.state.question, self.state.history)
+        return await self._parts.selector.select(
+            query, self._context.toolset.specs, always={SEARCH_DOCUMENTS, *used, *named}
+        )
+
+    async def _act(self, turn: ToolTurn) -> AsyncGenerator[EventBody, None]:
+        """Make the calls of a turn until each has a result; a result is told once it is recorded."""
+        for called in turn.called():
+            yield called
+        first = len(self.state.sources) + 1
+        while True:
+            for event in (*turn.deliberation(), *turn.known()):
+                yield event
+            if turn.waits:
+                self.waiting = True
+                return
+            async with aclosing(turn.perform()) as made:
+                async for outcome, event in made:
+                    await self._record(turn, outcome)
+                    yield event
+            if turn.results is not None:
+                break
+            again = await turn.plan()
+            await self._write(replace(again, said=self._note(again)))
+        if self.state.pending:  # nothing had to be called
+            await self._enter(after_tools(self.state, turn.calls, turn.results), [])
+        for query, sources in turn.searched():
+            yield _found(query, self._context.collection, sources, first, 0.0)
+            first += len(sources)
+
+    async def _record(self, turn: ToolTurn, outcome: Outcome) -> None:
+        """Record the outcome of a call, the last one together with what begins next."""
+        if turn.results is None:
+            await self._write(Transition(ended=[outcome], lease=turn.lease))
+        else:
+            await self._enter(after_tools(self.state, turn.calls, turn.results), [outcome])
+
+    def _turn(self, state: RunState, calls: Sequence[ToolCall]) -> ToolTurn:
+        context = self._context
+        return ToolTurn(
+            calls,
+            TurnContext(
+                asker=context.record,
+                principal=context.principal,
+                collection=context.collection,
+                toolset=context.toolset,
+                gate=self._parts.gate,
+                approvals=self._parts.approvals,
+                observer=self._parts.observer,
+                past=context.past,
+                number=state.model_calls,
+                first=self._seq,
+                sources=state.sources,
+                subject_token=context.subject_token,
+            ),
+        )
+
+    def _note(self, planned: Transition) -> Sequence[Message]:
+        """What the session shows of a run that waits."""
+        if not planned.asked:
+            return ()
+        tools = ", ".join(dict.fromkeys(str(row["tool"]) for row in planned.asked))
+        waits = Message(role="assistant", content=f"(Waiting for a person to approve: {tools}.)")
+        return (Message(role="user", content=self.state.question), waits)
+
+    def _usage(self) -> UsageRecorded:
+        return UsageRecorded(
+            input_tokens=self.state.usage.input_tokens,
+            output_tokens=self.state.usage.output_tokens,
+            model_calls=self.state.model_calls,
+            tool_calls=self.state.tool_calls,
+        )
+
+
+def whole(text: str) -> str:
+    """The text without halves of surrogate pairs: some servers cut text there, and no encoding carries them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _found(query: str, collection: str, sources: Sequence[Source], first: int, seconds: float) -> RetrievalCompleted:
+    return RetrievalCompleted(
+        query=query,
+        collection=collection,
+        sources=tuple(CitedSource(label=label, source=source) for label, source in enumerate(sources, first)),
+        duration_ms=round(seconds * 1000, 1),
+    )
+
+
+async def _recorded(done: Mapping[str, Any]) -> AsyncGenerator[ModelItem, None]:
+    """What the model said in a step that is done."""
+    text, calls, finish = turn_of(done)
+    yield text
+    for call in calls:
+        yield call
+    yield finish

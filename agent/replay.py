@@ -1,0 +1,84 @@
+"""What a run has behind it, and how the results of its steps are kept in the journal and read back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agent.approval import Approval
+from agent.encoding import RunEvent
+from agent.journal import Outcome, Step
+from models.messages import Finish, ToolCall, Usage
+from retrieval.documents import Source
+from tools.results import ToolResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What was recorded of a run before it was taken up; nothing for one that has just been accepted."""
+
+    steps: Mapping[int, Step] = field(default_factory=dict)
+    approvals: Sequence[Approval] = ()
+    events: Sequence[RunEvent] = ()
+
+    def done(self, seq: int) -> Mapping[str, Any] | None:
+        """The result of a step that has one."""
+        step = self.steps.get(seq)
+        return step.result if step is not None else None
+
+
+def retrieved(seq: int, query: str, sources: Sequence[Source]) -> Outcome:
+    """The outcome of a search."""
+    return Outcome(seq=seq, status="done", result={"query": query, "sources": [asdict(source) for source in sources]})
+
+
+def spoken(seq: int, text: str, calls: Sequence[ToolCall], finish: Finish) -> Outcome:
+    """The outcome of a model call."""
+    result = {"text": text, "calls": [asdict(call) for call in calls], "finish": asdict(finish)}
+    return Outcome(seq=seq, status="done", result=result)
+
+
+def returned(seq: int, result: ToolResult) -> Outcome:
+    """The outcome of a tool call."""
+    kept = {
+        "content": result.content,
+        "failure": result.failure,
+        "sources": [asdict(source) for source in result.sources],
+    }
+    return Outcome(seq=seq, status=result.failure or "done", result=kept)
+
+
+def sources_of(result: Mapping[str, Any]) -> tuple[Source, ...]:
+    """The sources in a step's result."""
+    return tuple(Source(**{**kept, "heading_path": tuple(kept["heading_path"])}) for kept in result["sources"])
+
+
+def turn_of(result: Mapping[str, Any]) -> tuple[str, list[ToolCall], Finish]:
+    """What the model said in a step."""
+    finish = result["finish"]
+    calls = [ToolCall(**call) for call in result["calls"]]
+    return result["text"], calls, Finish(reason=finish["reason"], usage=Usage(**finish["usage"]))
+
+
+def result_of(result: Mapping[str, Any]) -> ToolResult:
+    """What a tool call came to in a step."""
+    return ToolResult(content=result["content"], failure=result["failure"], sources=sources_of(result))
+
+
+def effects(steps: Sequence[Step], unrecorded: Sequence[Outcome] = ()) -> tuple[str, ...]:
+    """The tools that have changed something by these steps, or may have."""
+    return tuple(str(step.intent["name"]) for step in acted(steps, unrecorded))
+
+
+def acted(steps: Sequence[Step], unrecorded: Sequence[Outcome] = ()) -> Sequence[Step]:
+    """The calls of these steps that have changed something, or may have."""
+    late = {outcome.seq: outcome.result for outcome in unrecorded}
+    return [
+        step
+        for step in steps
+        if step.kind == "tool" and step.intent.get("effect") in {"write", "irreversible"}
+        if _may_have_acted(late.get(step.seq, step.result))
+    ]
+
+
+def _may_have_acted(result: Mapping[str, Any] | None) -> bool:
+    return result is None or result["failure"] in {None, "unknown", "unserialisable"}
