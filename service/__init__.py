@@ -1,0 +1,1 @@
+"""The service: settings, composition root, HTTP, the command line, and the page."""

@@ -1,0 +1,5 @@
+"""``python -m service`` is ``cairn``."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The sub-commands of ``cairn``, a file each."""
