@@ -1,0 +1,1 @@
+"""Examples that show Cairn at work."""

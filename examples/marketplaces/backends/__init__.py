@@ -1,0 +1,1 @@
+"""Two small back ends of different make; each forgets its changes when it ends."""
