@@ -226,7 +226,7 @@ async def test_silence_is_a_timeout(provider: Provider, make: Make, parts: list[
     provider.says(*parts)
     with pytest.raises(ModelTimeout, match="sent nothing for"):
         await collect(make(provider, Timeouts(connect=5, first_byte=0.3, idle=0.3)))
-    await asyncio.wait_for(provider.disconnected.wait(), 10)
+    await asyncio.wait_for(provider.disconnected.wait(), 60)
 
 
 async def test_an_unreachable_server_is_transient(make: Make) -> None:
@@ -240,11 +240,11 @@ async def test_cancelling_the_reader_closes_the_connection(provider: Provider, m
     provider.says(*text("It is "), HANG)
     model = make(provider)
     task = asyncio.create_task(collect(model))
-    await asyncio.wait_for(provider.reached.wait(), 10)
+    await asyncio.wait_for(provider.reached.wait(), 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(provider.disconnected.wait(), 10)
+    await asyncio.wait_for(provider.disconnected.wait(), 60)
 
 
 @pytest.mark.parametrize("steps", [0, 2, 4, 6])
@@ -252,17 +252,17 @@ async def test_a_cancellation_is_never_lost_whenever_it_comes(provider: Provider
     """Around the response's head some clients swallow a cancellation and go on reading."""
     provider.says(*text("It is "), HANG)
     task = asyncio.create_task(collect(make(provider)))
-    await asyncio.wait_for(provider.reached.wait(), 10)
+    await asyncio.wait_for(provider.reached.wait(), 60)
     for _ in range(steps):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({task}, timeout=5)
     assert task.cancelled()
-    await asyncio.wait_for(provider.disconnected.wait(), 10)
+    await asyncio.wait_for(provider.disconnected.wait(), 60)
 
 
 async def test_closing_the_iterator_closes_the_connection(provider: Provider, make: Make) -> None:
     provider.says(*text("It is "), HANG)
     async with aclosing(cast("Any", make(provider).stream(REQUEST))) as items:
         assert await anext(items) == "It is "
-    await asyncio.wait_for(provider.disconnected.wait(), 10)
+    await asyncio.wait_for(provider.disconnected.wait(), 60)

@@ -84,7 +84,7 @@ async def taken_up_and_killed(stores: Stores, record: RunRecord, times: int) -> 
 
 async def ended(bureau: Bureau, record: RunRecord) -> tuple[list[RunEvent], dict[str, Any]]:
     """The events of a run that has ended, and the last of them."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         events = await bureau.end_of(record.id)
     await bureau.idle()
     terminals(events)

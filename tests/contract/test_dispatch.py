@@ -73,7 +73,7 @@ class Shop:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait until the model was asked so."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not reached():
                 self._changed.clear()
                 await self._changed.wait()
@@ -139,7 +139,7 @@ async def put(opened: Bureau, message: str, lane: Lane = "batch", session: str |
 
 async def end_of(opened: Bureau, run_id: str) -> str:
     """How the run ended."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return terminals(await opened.end_of(run_id))[0]
 
 
@@ -218,7 +218,7 @@ async def test_others_are_called_when_a_run_is_put_in_was_decided_or_is_handed_o
     run_id, _ = await put(only, "pay")
     assert calls.made == [QUEUED]
     await dispatch(only).fill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert (await only.end_of(run_id))[-1].type == "run.waiting"
     await only.idle()
     (approval,) = await only.approvals.of_run(run_id)
@@ -246,7 +246,7 @@ async def test_a_run_that_was_decided_goes_on_where_there_is_room_for_it(shop: S
     front = await shop.process("front", NONE, tools=[pay])
     await shop.process("worker", tools=[pay])
     run_id, _ = await put(front, "pay")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         events = await front.end_of(run_id)
         assert events[-1].type == "run.waiting"
         (approval,) = await front.approvals.of_run(run_id)

@@ -217,7 +217,7 @@ async def test_of_a_session_never_two_runs_go_on_whoever_asks(database: Database
                 going_on -= 1
                 await end(database, record)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(work(str(number)) for number in range(5)))
     assert done == put_in
 

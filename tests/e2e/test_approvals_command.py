@@ -70,7 +70,7 @@ class Desk:
     def result(self, run_id: str) -> dict[str, Any]:
         """What became of the run's call."""
         with httpx.Client(base_url=self.url, trust_env=False) as client:
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while (run := client.get(f"/v1/runs/{run_id}").json())["status"] in {"running", "waiting_approval"}:
                 assert time.monotonic() < until
         return run["tool_calls"][0]  # type: ignore[no-any-return]

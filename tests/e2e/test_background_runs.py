@@ -37,7 +37,7 @@ class Gate:
             self._of(question).set()
 
     async def has_reached(self, count: int) -> list[str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.reached) < count:
                 self.changed.clear()
                 await self.changed.wait()

@@ -174,7 +174,7 @@ async def decide(service: LocalService, approval: str, decision: str) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -412,7 +412,7 @@ async def test_nothing_is_served_unless_the_operator_says_so(tmp_path: Path) -> 
 
 async def test_a_service_that_stops_does_not_wait_for_sessions(tmp_path: Path) -> None:
     """Clients of older revisions keep a stream open as long as they live."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with serving(tmp_path, Till()) as service, client(service, mode="legacy") as mcp:
             await mcp.list_tools()
             await service.services.closing.aclose()

@@ -235,6 +235,7 @@ async def test_a_key_that_may_not_decide_sees_what_waits_and_hears_that_it_may_n
     await page.goto(shop.service.url)
     await page.get_by_role("dialog").get_by_role("textbox").fill(made.text)
     await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     asked = card(await ask(page))
     await expect(page.get_by_role("button", name="Decide")).to_be_hidden()
     await asked.get_by_role("button", name="Approve").click()

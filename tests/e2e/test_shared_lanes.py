@@ -39,7 +39,7 @@ def asked(scale: Scale) -> list[str]:
 
 async def has_asked(scale: Scale, count: int) -> None:
     """Wait until so many questions have reached the model."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(scale.provider.requests) < count:
             await asyncio.sleep(0.01)
 
@@ -83,7 +83,7 @@ async def test_the_depth_of_the_queue_is_seen_everywhere_and_bounds_it(scale: Sc
             refused = await client.post("/v1/runs", json={"message": "one more"})
             assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
             assert int(refused.headers["retry-after"]) >= 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for client in (one, other):
                 while 'cairn_queue_depth{lane="batch"} 3.0' not in (await client.get("/metrics")).text:
                     await asyncio.sleep(0.1)

@@ -43,7 +43,7 @@ class Arrivals:
         return await handler(request)
 
     async def next(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self._arrived.acquire()
 
 

@@ -140,7 +140,7 @@ async def test_a_worker_goes_on_with_the_run_of_a_service_that_was_killed(scale:
         run_id = await ask(client)
         service.kill()
         await service.wait()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             events = await scale.end_of(run_id)
     assert terminals(events) == ["run.completed"]
     assert outcome(events)["answer"] == "It is done."

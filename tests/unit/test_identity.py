@@ -199,7 +199,7 @@ async def test_a_key_expires_to_the_moment_though_it_is_remembered(house: House)
     made = await house.create(expires_at=now() + timedelta(milliseconds=300))
     identity = house.identity()
     await identity.authenticate(bearer(made.text))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await refused(identity, bearer(made.text)):
             await asyncio.sleep(0)
     assert now() >= (made.key.expires_at or now())

@@ -42,7 +42,7 @@ async def call(tools: Toolset, tool: str, /, **arguments: Any) -> ToolResult:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

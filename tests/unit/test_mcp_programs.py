@@ -71,7 +71,7 @@ async def opened(folder: Path, *tools: dict[str, Any], **options: Any) -> AsyncI
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

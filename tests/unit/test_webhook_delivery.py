@@ -374,7 +374,7 @@ async def test_the_work_begins_at_once_and_an_endpoint_that_hangs_does_not_hold_
                     await opened.tell(Run("slow"))
                 await opened.tell(Run("quick"))
                 opened.notices.written.set()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     await taken.wait()
                 assert opened.deliverer._under_way.total() <= 8
             finally:
