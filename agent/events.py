@@ -41,6 +41,56 @@ class RetrievalCompleted:
     type: Literal["retrieval.completed"] = "retrieval.completed"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecalledMemory:
+    """What was remembered that the model was shown: which version of which record."""
+
+    id: str
+    version: int
+    kind: str
+    text: str
+    trust: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRecalled:
+    """What is remembered that matters for the question, best first; whatever the answer owes to it has its version."""
+
+    memories: tuple[RecalledMemory, ...]
+    duration_ms: float
+    type: Literal["memory.recalled"] = "memory.recalled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheHit:
+    """An answer that was given before is given again.
+
+    Attributes:
+        question: The one that it was first given to.
+        age_seconds: Since then.
+        decision: Each step of the decision, in words.
+    """
+
+    entry_id: str
+    question: str
+    decided_by: Literal["exact", "near", "concurrent"]
+    score: float
+    threshold: float
+    age_seconds: float
+    decision: tuple[str, ...]
+    type: Literal["cache.hit"] = "cache.hit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheMissed:
+    """No answer that was given before is given again; ``reason`` is a stable word, ``decision`` says how it came."""
+
+    reason: str
+    decision: tuple[str, ...]
+    type: Literal["cache.miss"] = "cache.miss"
+
+
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """The next piece of the answer. All deltas, joined, are the answer."""
@@ -154,11 +204,12 @@ class UsageRecorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCompleted:
-    """The run ended with an answer."""
+    """The run ended with an answer; ``cached`` if it was given before."""
 
     finish_reason: str
     answer: str
     duration_ms: float
+    cached: bool = False
     type: Literal["run.completed"] = "run.completed"
 
 
@@ -184,6 +235,9 @@ class RunCancelled:
 EventBody = (
     RunStarted
     | RetrievalCompleted
+    | MemoryRecalled
+    | CacheHit
+    | CacheMissed
     | TextDelta
     | Citation
     | ToolCalled

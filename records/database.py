@@ -19,7 +19,7 @@ from records.tenancy import Confined, require_confined
 __all__ = ["Database", "DatabaseError"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0003"
+HEAD = "0005"
 
 T = TypeVar("T")
 Dml = Insert | Update | Delete
