@@ -92,7 +92,10 @@ class Bound:
 
     def load(self, dumped: Mapping[str, Any]) -> None:
         """Go on from what was dumped; what another version dumped is left."""
-        wealth, seen = np.array(dumped["wealth"], dtype=np.float64), np.array(dumped["seen"], dtype=np.float64)
+        try:
+            wealth, seen = (np.array(dumped[name], dtype=np.float64) for name in ("wealth", "seen"))
+        except (KeyError, TypeError, ValueError):
+            return
         fits = wealth.shape == self._wealth.shape and seen.shape == self._seen.shape
         if fits and np.isfinite(wealth).all() and np.isfinite(seen).all():
             self._wealth, self._seen = wealth, seen

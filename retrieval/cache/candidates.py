@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
+import numpy as np
+
 from retrieval.cache.disagreements import RULES, disagreements
 from retrieval.cache.words import words
 
@@ -179,3 +181,14 @@ class Rarities:
     def of(self, word: str) -> float:
         """The rarity of a word."""
         return math.log((self.questions + 1) / (self.counts[bucket(word)] + 0.5))
+
+    def dump(self) -> bytes:
+        """The counts, one for each place, for ``load``."""
+        counts = np.array([self.questions, *(self.counts[place] for place in range(WORD_BUCKETS))])
+        return counts.astype("<u4").tobytes()
+
+    def load(self, dumped: bytes) -> None:
+        """Go on from what was dumped; what another version dumped is left."""
+        if len(dumped) == 4 * (1 + WORD_BUCKETS):
+            self.questions, *counts = np.frombuffer(dumped, "<u4").tolist()
+            self.counts = Counter({place: count for place, count in enumerate(counts) if count})

@@ -1,8 +1,11 @@
 """What a cache has learnt of its traffic: how rare words are, what makes an answer right, and how sure is enough."""
 
+import binascii
 import random
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from retrieval.cache.bound import Bound
 from retrieval.cache.candidates import Candidate, Kept, Rarities, candidates
@@ -97,6 +100,28 @@ class Experience:
         if considered.best is not None:
             self._bound.saw(considered.score, wrong=True)
             self._verifier.learn(considered.best, right=False)
+
+    def dump(self) -> Mapping[str, Any]:
+        """All that was learnt, for ``load``: JSON of at most some 100 kB, however long it was learnt."""
+        return {
+            "rarities": b64encode(self._rarities.dump()).decode(),
+            "verifier": b64encode(self._verifier.dump()).decode(),
+            "bound": self._bound.dump(),
+        }
+
+    def load(self, dumped: Mapping[str, Any]) -> None:
+        """Go on from what was dumped; what is missing, broken or of another version is left."""
+        self._rarities.load(_bytes(dumped.get("rarities")))
+        self._verifier.load(_bytes(dumped.get("verifier")))
+        if isinstance(bound := dumped.get("bound"), Mapping):
+            self._bound.load(bound)
+
+
+def _bytes(encoded: object) -> bytes:
+    try:
+        return b64decode(encoded, validate=True) if isinstance(encoded, str) else b""
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def least_after(kept: Kept, score: float, *, wrong: bool) -> float:

@@ -1,5 +1,6 @@
 """A cache learns from answers that were compared which questions may share one."""
 
+import json
 import random
 from dataclasses import replace
 
@@ -110,3 +111,36 @@ def test_what_was_learnt_outlives_the_process() -> None:
     before = again.probability(found)
     again.load(b"\x00" * 8)
     assert again.probability(found) == before
+
+
+def test_all_that_was_learnt_is_json_of_bounded_size_and_decides_alike_elsewhere() -> None:
+    experience = Experience(0.05, draw=lambda: 1.0)
+    for question, answer, others in traffic(400):
+        considered = experience.consider(question, others)
+        right = {each.nearest.answer: each.nearest.answer == answer for each in considered.found}
+        experience.compared(considered, question, right)
+    dumped = json.dumps(experience.dump())
+    assert len(dumped) < 120_000
+    again = Experience(0.05, draw=lambda: 1.0)
+    again.load(json.loads(dumped))
+    for question, _, others in traffic(20):
+        one, other = experience.consider(question, others), again.consider(question, others)
+        assert other.score == pytest.approx(one.score, abs=1e-4)
+        assert other.threshold == one.threshold
+
+
+@pytest.mark.parametrize(
+    "dumped",
+    [
+        {},
+        {"rarities": "", "verifier": "AAAA", "bound": {}},
+        {"rarities": 7, "verifier": None, "bound": []},
+        {"rarities": "not base64!", "verifier": "é", "bound": {"wealth": "x", "seen": None}},
+    ],
+    ids=["empty", "another version's", "other types", "broken"],
+)
+def test_what_cannot_be_read_is_left(dumped: dict[str, object]) -> None:
+    experience, entry = Experience(0.05), kept("When do you open?", "nine", 0.97)
+    before = experience.consider("When do you open", [entry])
+    experience.load(dumped)
+    assert experience.consider("When do you open", [entry]) == before
