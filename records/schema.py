@@ -185,6 +185,20 @@ steps = Table(
     Index("steps_by_end", "tenant", "kind", "ended_at"),
 )
 
+run_feedback = Table(
+    "run_feedback",
+    metadata,
+    # What somebody said of a run's answer last.
+    Column("tenant", String(128), primary_key=True),
+    Column("run_id", String(36), primary_key=True),
+    Column("principal", String(128), primary_key=True),
+    Column("verdict", String(16), nullable=False),
+    Column("comment", Text, nullable=False),
+    # When the cache heard that the answer was wrong: it does once, whatever is said after it.
+    Column("told_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
 approvals = Table(
     "approvals",
     metadata,

@@ -8,7 +8,20 @@ from service.guard import LOOPBACK, Guard
 from service.identity import Identity
 from service.metrics import Metrics
 from service.page_route import page_routes
-from service.routes import approvals, chat, documents, health, memory, retry, runs, search, sessions, tools, ws
+from service.routes import (
+    approvals,
+    chat,
+    documents,
+    feedback,
+    health,
+    memory,
+    retry,
+    runs,
+    search,
+    sessions,
+    tools,
+    ws,
+)
 from service.services import Services
 from service.version import cairn_version
 
@@ -31,7 +44,7 @@ def create_app(services: Services, metrics: Metrics, *, local_token: str | None 
     )
     app.state.services = services
     problems.install(app, metrics)
-    for module in (chat, runs, retry, ws, approvals, sessions, memory, documents, search, tools, health):
+    for module in (chat, runs, retry, feedback, ws, approvals, sessions, memory, documents, search, tools, health):
         app.include_router(module.router)
     app.include_router(page_routes())
     if services.settings.mcp_server:

@@ -10,6 +10,7 @@ from typing import Any
 from agent.approvals import ApprovalStore
 from agent.autonomy import AutonomyGate, Patience, TrackRecord
 from agent.claims import Claims
+from agent.feedback import FeedbackStore
 from agent.gate import PolicyGate
 from agent.idempotency import Reservations
 from agent.log import EventLog, FileEventLog
@@ -82,6 +83,7 @@ class Services:
     retries: Retries
     reservations: Reservations
     approvals: ApprovalStore
+    feedback: FeedbackStore
     endpoints: Endpoints
     toolset: Toolset
     model: ChatModel
@@ -215,6 +217,7 @@ async def open_services(
             retries=Retries(starts, run_store, journal),
             reservations=reservations,
             approvals=approvals,
+            feedback=FeedbackStore(knowledge.database, events),
             endpoints=endpoints,
             toolset=toolset,
             model=default,

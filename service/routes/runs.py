@@ -22,6 +22,7 @@ from service.routes.context import (
     encode_cursor,
     needs,
 )
+from service.schemas.feedback import feedback_body
 from service.schemas.runs import CancelRequest, RunBody, RunErrorBody, RunList, RunSummary
 from service.services import Services
 from service.sse import event_stream
@@ -63,12 +64,14 @@ async def get_run(run_id: str, services: ServicesDep, principal: PrincipalDep) -
     """A run and what it has come to so far."""
     record = await services.run_store.get(principal, run_id)
     folded = outcome(await services.events.read(run_id))
+    said = await services.feedback.of(principal, run_id)
     return RunBody(
         run_id=run_id,
         session_id=record.session_id,
         model=record.model,
         created_at=record.created_at,
         retry_of=record.request.get("retry_of"),
+        feedback=None if said is None else feedback_body(said),
         **folded,
     )
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent.lanes import Lane
 from agent.record import RunStatus
 from agent.webhooks.endpoints import MAX_URL
+from service.schemas.feedback import FeedbackBody
 from service.schemas.fields import Metadata, Name
 from service.schemas.sources import SourceBody
 
@@ -191,6 +192,7 @@ class RunBody(BaseModel):
     usage: UsageBody | None
     error: RunErrorBody | None = None
     retry_of: str | None = Field(default=None, description="The run that this one takes the place of.")
+    feedback: FeedbackBody | None = Field(default=None, description="What you said of its answer.")
     created_at: datetime
 
 
