@@ -81,7 +81,9 @@ async def list_memory(
     services: ServicesDep,
     principal: PrincipalDep,
     subject_type: SubjectType | None = None,
-    subject: Annotated[str, Query(max_length=128, description="With `subject_type`: its id.")] = "",
+    subject: Annotated[
+        str, Query(max_length=128, description="With `subject_type`: its id; of a user the one who asks, if absent.")
+    ] = "",
     kind: Kind | None = None,
     status: Status | None = None,
     at: Annotated[AwareDatetime | None, Query(description="What stood then.")] = None,
@@ -93,7 +95,8 @@ async def list_memory(
     if (subject and subject_type is None) or (at is not None and snapshot is not None):
         detail = "a subject has a subject_type, and what stood is asked for by a time or by a snapshot"
         raise ProblemError(422, "invalid_request", detail)
-    about = None if subject_type is None else Subject(subject_type, subject)
+    whose = subject or (principal.id if subject_type == "user" else "")
+    about = None if subject_type is None else Subject(subject_type, whose)
     where = Filter(subject=about, kind=kind, status=status)
     before = None if cursor is None else decode_cursor(cursor, 1)[0]
     reader, point = services.memory.reader, at or snapshot

@@ -217,6 +217,16 @@ async def test_nobody_gets_at_the_memory_of_others(people: People, alice: httpx.
     assert (await strangers[0].post("", json=about)).json()["code"] == "memory_forbidden"
 
 
+async def test_a_user_without_a_name_is_the_one_who_asks(people: People, alice: httpx.AsyncClient) -> None:
+    """Also for an administrator, who may read what is about others."""
+    admin = await people.join("root", "admin")
+    hers, his = await put(alice), await put(admin)
+    await put(alice, subject={"type": "tenant"}, text="We close at six.")
+    assert [item["id"] for item in await listed(alice, subject_type="user")] == [hers["id"]]
+    assert [item["id"] for item in await listed(admin, subject_type="user")] == [his["id"]]
+    assert await listed(admin, subject_type="entity") == []
+
+
 async def test_what_matters_for_a_question_is_recalled_with_its_version(
     people: People, alice: httpx.AsyncClient
 ) -> None:
