@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -72,6 +73,8 @@ documents = Table(
     Column("created_by", String(128), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # Of the collection, when this version of the document became live.
+    Column("revision", BigInteger, nullable=False, server_default="0"),
     Index("documents_by_collection", "tenant", "collection", "uri", unique=True),
 )
 
@@ -315,6 +318,71 @@ webhooks_off = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+cache_entries = Table(
+    "cache_entries",
+    metadata,
+    Column("tenant", String(128), primary_key=True),
+    Column("id", String(36), primary_key=True),
+    Column("collection", String(128), nullable=False),
+    # SHA-256 of everything within which the answer may be given again, and of the question as an exact repeat has it.
+    Column("scope", String(64), nullable=False),
+    Column("asked", String(64), nullable=False),
+    Column("question", Text, nullable=False),
+    # The same for questions that were found to have the same answer.
+    Column("answer", String(36), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("sources", JSON, nullable=False),
+    Column("finish_reason", String(32), nullable=False),
+    # Of the collection, when the answer was last known to be what its documents say.
+    Column("revision", BigInteger, nullable=False),
+    # The embedder in whose index its point is.
+    Column("indexed", String(64), nullable=False, server_default=""),
+    Column("times_right", Integer, nullable=False, server_default="0"),
+    Column("times_wrong", Integer, nullable=False, server_default="0"),
+    Column("least", Float, nullable=False, server_default="0"),
+    Column("hits", BigInteger, nullable=False, server_default="0"),
+    # How often and how lately it was given: the lowest make room.
+    Column("worth", Float, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("cache_entries_by_question", "tenant", "scope", "asked", unique=True),
+    Index("cache_entries_by_worth", "tenant", "worth"),
+    Index("cache_entries_by_index", "indexed", "tenant"),
+    Index("cache_entries_by_time", "created_at", "tenant"),
+)
+
+cache_sources = Table(
+    "cache_sources",
+    metadata,
+    # The documents that an answer draws on: with one of them it goes.
+    Column("tenant", String(128), primary_key=True),
+    Column("document_id", String(64), primary_key=True),
+    Column("entry_id", String(36), primary_key=True),
+    Column("version", String(64), nullable=False),
+    Index("cache_sources_by_entry", "tenant", "entry_id"),
+)
+
+cache_gone = Table(
+    "cache_gone",
+    metadata,
+    # Entries that were deleted, until their points are.
+    Column("tenant", String(128), primary_key=True),
+    Column("entry_id", String(36), primary_key=True),
+)
+
+cache_experience = Table(
+    "cache_experience",
+    metadata,
+    Column("tenant", String(128), primary_key=True),
+    # Of one embedder: another one's similarities mean something else.
+    Column("model", String(256), primary_key=True),
+    # Goes up with each change: whoever has read an older one must read again.
+    Column("version", BigInteger, nullable=False),
+    Column("learnt", JSON, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
 memory_clocks = Table(
     "memory_clocks",
     metadata,
@@ -404,5 +472,72 @@ memory_snapshots = Table(
     Column("name", String(128), primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("taken_by", String(128), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+session_summaries = Table(
+    "session_summaries",
+    metadata,
+    # Each sums up a session from its first message to ``last_message``; the latest counts.
+    Column("tenant", String(128), primary_key=True),
+    Column("session_id", String(64), primary_key=True),
+    Column("last_message", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_message", BigInteger, nullable=False),
+    # A UUIDv7: a run goes by what was there before it.
+    Column("id", String(36), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("made_by", String(128), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+session_scratch = Table(
+    "session_scratch",
+    metadata,
+    Column("tenant", String(128), primary_key=True),
+    Column("session_id", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    # JSON; nothing once it was deleted.
+    Column("content", Text),
+    # The call that wrote it last, and what it found there: the same call, made again, finds that again.
+    Column("call_key", String(160), nullable=False),
+    Column("before", Text),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+session_tombstones = Table(
+    "session_tombstones",
+    metadata,
+    # What is left of a session: that there was one, and which of its calls changed something.
+    Column("tenant", String(128), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("principal", String(128), nullable=False),
+    Column("acts", JSON, nullable=False),
+    Column("run_count", Integer, nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("deleted_by", String(128), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime, nullable=False),
+    # Runs whose events are still to be erased.
+    Column("unfinished", JSON, nullable=False),
+    # Set once nothing of it can come back.
+    Column("settled_at", UtcDateTime),
+    Index(
+        "session_tombstones_unsettled",
+        "deleted_at",
+        postgresql_where=text("settled_at IS NULL"),
+        sqlite_where=text("settled_at IS NULL"),
+    ),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    # What was forgotten and is still to be erased elsewhere; a row goes as soon as that is done.
+    Column("tenant", String(128), primary_key=True),
+    Column("id", String(36), primary_key=True),
+    Column("principal", String(128)),
+    Column("records", JSON, nullable=False),
+    Column("texts", JSON, nullable=False),
+    Column("run_ids", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
