@@ -252,7 +252,7 @@ def check_embedder(collection: Collection, embedder: Embedder) -> None:
 def to_document(row: Row[Any]) -> Document:
     """A row of the table ``documents`` as the noun."""
     fields = row._asdict()
-    del fields["fingerprint"], fields["created_by"]
+    del fields["fingerprint"], fields["created_by"], fields["revision"]
     return Document(**{**fields, "acl": tuple(row.acl)})
 
 

@@ -23,6 +23,7 @@ from records.database import Database
 from records.ids import new_id
 from records.schema import collections, documents, outbox, versions
 from retrieval.active import Collection
+from retrieval.cache.removal import forget_answers_from
 from retrieval.documents import Document
 from retrieval.errors import RetrievalError
 from retrieval.outbox import DROP, REMOVE, WRITE, Cleaner, order, points_of, serialize
@@ -97,10 +98,12 @@ class Changes:
             await serialize(connection)
             await _check_index(connection, collection)
             await _redeem(connection, collection.tenant, receipts)
-            await _revise(connection, collection.tenant, {collection.name})
+            revision = await _revise(connection, collection.tenant, {collection.name})
             before = await _active(connection, collection.tenant, [new.document.id for _, new in changes])
+            changed = {new.document.id for _, new in changes if before.get(new.document.id) != new.document.version}
+            await forget_answers_from(connection, collection.tenant, sorted(changed & before.keys()))
             for _, new in changes:
-                await _activate(connection, collection.index, new, before.get(new.document.id))
+                await _activate(connection, collection.index, new, before.get(new.document.id), revision)
                 before[new.document.id] = new.document.version
         self._live.difference_update(receipts)
 
@@ -133,6 +136,7 @@ class Changes:
                 await connection.execute(insert(outbox), orders)
                 await connection.execute(delete(documents).where(mine))
                 await _revise(connection, tenant, {row.collection for row in rows})
+                await forget_answers_from(connection, tenant, [row.id for row in rows])
                 theirs = versions.c.document_id.in_([row.id for row in rows])
                 await connection.execute(delete(versions).where(versions.c.tenant == tenant, theirs))
         return len(rows)
@@ -200,10 +204,15 @@ async def _check_index(connection: AsyncConnection, collection: Collection) -> N
         raise ChangeConflict(f"collection {collection.name!r} was reindexed meanwhile; do it again")
 
 
-async def _revise(connection: AsyncConnection, tenant: str, names: AbstractSet[str]) -> None:
-    """Note that what is live in these collections changes with this transaction."""
+async def _revise(connection: AsyncConnection, tenant: str, names: AbstractSet[str]) -> int:
+    """Note that what is live in these collections changes with this transaction; gives the latest of their revisions.
+
+    Who adds an answer to the cache holds these rows meanwhile, so what is forgotten after this is all of it.
+    """
     mine = (collections.c.tenant == tenant) & collections.c.name.in_(sorted(names))
-    await connection.execute(update(collections).where(mine).values(revision=collections.c.revision + 1))
+    next_one = update(collections).where(mine).values(revision=collections.c.revision + 1)
+    revisions: list[int] = list(await connection.scalars(next_one.returning(collections.c.revision)))
+    return max(revisions)
 
 
 async def _redeem(connection: AsyncConnection, tenant: str, receipts: Sequence[str]) -> None:
@@ -218,12 +227,14 @@ async def _active(connection: AsyncConnection, tenant: str, ids: Sequence[str]) 
     return {row.id: row.version for row in rows}
 
 
-async def _activate(connection: AsyncConnection, index: str, new: NewVersion, before: str | None) -> None:
+async def _activate(
+    connection: AsyncConnection, index: str, new: NewVersion, before: str | None, revision: int
+) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     document = new.document
     values = {column.name: getattr(document, column.name, None) for column in documents.columns}
     values |= {"acl": list(document.acl), "metadata": dict(document.metadata)}
-    values |= {"fingerprint": new.fingerprint, "created_by": new.created_by}
+    values |= {"fingerprint": new.fingerprint, "created_by": new.created_by, "revision": revision}
     kept = {"id", "tenant", "created_at", "created_by"}
     await connection.execute(
         dialect.insert(documents)
