@@ -1,12 +1,15 @@
 """Sessions: the short-term memory of a conversation, and the window of it that a model sees."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row, and_, or_, select, update
 
-from models.messages import Message, ToolCall
+from memory.conversation.rows import message_row, read_message
+from memory.conversation.summaries import SummaryStore
+from memory.conversation.summary import Summary
+from models.messages import Message
 from models.tokens import estimate_tokens
 from records.database import Database, Dml
 from records.ids import new_id, now
@@ -15,6 +18,18 @@ from records.schema import messages, sessions
 
 _TITLE_LENGTH = 80
 _WINDOW_ROWS = 200
+
+__all__ = [
+    "Session",
+    "SessionMessage",
+    "SessionNotFound",
+    "SessionStore",
+    "add_messages",
+    "add_session",
+    "fit",
+    "message_row",
+    "new_session",
+]
 
 
 class SessionNotFound(Exception):
@@ -42,10 +57,16 @@ class SessionMessage:
 
 
 class SessionStore:
-    """Sessions in the database. Another principal's session does not exist."""
+    """Sessions in the database. Another principal's session does not exist.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        overflows: Is told of a session whose messages a window of so many tokens has no room for.
+    """
+
+    def __init__(self, database: Database, overflows: Callable[[str, str, int], None] | None = None) -> None:
         self._database = database
+        self._summaries = SummaryStore(database)
+        self._overflows = overflows
 
     async def get(self, principal: Principal, session_id: str) -> Session:
         """The session with this id.
@@ -84,11 +105,36 @@ class SessionStore:
         async with self._database.read() as connection:
             return [_message(row) for row in await connection.execute(query)]
 
-    async def window(self, tenant: str, session_id: str, tokens: int, *, before: str) -> tuple[Message, ...]:
-        """The latest whole exchanges that fit into ``tokens``, oldest first.
+    async def messages(
+        self, principal: Principal, session_id: str, *, first: int, last: int | None, limit: int
+    ) -> Sequence[SessionMessage]:
+        """The messages with the ids from ``first`` to ``last``, oldest first, at most ``limit``.
 
-        It begins with a user's message, so that no answer stands without its question and no tool result without
-        its call.
+        Raises:
+            SessionNotFound: The id is not one of the principal's sessions.
+        """
+        await self.get(principal, session_id)
+        query = select(messages).where(messages.c.tenant == principal.tenant, messages.c.session_id == session_id)
+        query = query.where(messages.c.id >= first)
+        if last is not None:
+            query = query.where(messages.c.id <= last)
+        async with self._database.read() as connection:
+            return [_message(row) for row in await connection.execute(query.order_by(messages.c.id).limit(limit))]
+
+    async def summary(self, principal: Principal, session_id: str) -> Summary | None:
+        """What stands for the older turns of the session, once there is more than a window has room for.
+
+        Raises:
+            SessionNotFound: The id is not one of the principal's sessions.
+        """
+        await self.get(principal, session_id)
+        return await self._summaries.latest(principal.tenant, session_id)
+
+    async def window(self, tenant: str, session_id: str, tokens: int, *, before: str) -> tuple[Message, ...]:
+        """The latest whole exchanges that fit into ``tokens``, oldest first; before them a summary of older ones.
+
+        It begins with a user's message, or with a summary, which stands as an exchange of its own: so no answer stands
+        without its question and no tool result without its call.
 
         Args:
             before: A run's id: only what earlier runs have left counts, so that a run sees the same whenever it looks.
@@ -101,7 +147,24 @@ class SessionStore:
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return fit([_message(row).message for row in reversed(rows)], tokens)
+        history = [read_message(row) for row in reversed(rows)]
+        latest = fit(history, tokens)
+        if len(latest) == len(history) < _WINDOW_ROWS:
+            return latest
+        self._overflow(tenant, session_id, tokens)
+        summary = await self._summaries.latest(tenant, session_id, before=before)
+        if summary is None or 2 * summary.tokens > tokens:
+            return latest
+        return (*summary.messages, *fit(history, tokens - summary.tokens))
+
+    def grown(self, tenant: str, session_id: str, said: Sequence[Message], tokens: int) -> None:
+        """Take note of what a session has come to with a run that has ended: ``said`` after what it had seen."""
+        if sum(map(estimate_tokens, said)) > tokens:
+            self._overflow(tenant, session_id, tokens)
+
+    def _overflow(self, tenant: str, session_id: str, tokens: int) -> None:
+        if self._overflows is not None:
+            self._overflows(tenant, session_id, tokens)
 
 
 def new_session(title: str) -> Session:
@@ -133,13 +196,6 @@ def add_messages(tenant: str, session_id: str, run_id: str, turns: Sequence[Mess
     ]
 
 
-def message_row(message: Message) -> dict[str, object]:
-    """What a message is, as columns."""
-    # PostgreSQL's text holds every character but this one.
-    content = message.content.replace("\0", "\ufffd")
-    return {"role": message.role, "content": content, "detail": _detail(message)}
-
-
 def fit(history: Sequence[Message], tokens: int) -> tuple[Message, ...]:
     """The longest tail of ``history`` that begins with a user's message and has at most ``tokens`` tokens."""
     used, start = 0, len(history)
@@ -152,29 +208,8 @@ def fit(history: Sequence[Message], tokens: int) -> tuple[Message, ...]:
     return tuple(history[start:])
 
 
-def _detail(message: Message) -> dict[str, object]:
-    detail: dict[str, object] = {}
-    if message.tool_calls:
-        detail["tool_calls"] = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in message.tool_calls]
-    if message.tool_call_id is not None:
-        detail |= {"tool_call_id": message.tool_call_id, "name": message.name}
-    return detail
-
-
 def _message(row: Row[tuple[object, ...]]) -> SessionMessage:
-    detail = row.detail
-    return SessionMessage(
-        id=row.id,
-        run_id=row.run_id,
-        message=Message(
-            role=row.role,
-            content=row.content,
-            tool_calls=tuple(ToolCall(**call) for call in detail.get("tool_calls", ())),
-            tool_call_id=detail.get("tool_call_id"),
-            name=detail.get("name"),
-        ),
-        created_at=row.created_at,
-    )
+    return SessionMessage(id=row.id, run_id=row.run_id, message=read_message(row), created_at=row.created_at)
 
 
 def _session(row: Row[tuple[object, ...]]) -> Session:
