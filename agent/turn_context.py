@@ -11,9 +11,11 @@ from agent.approvals import Asker
 from agent.gate import Gatekeeper
 from agent.observer import Observer
 from agent.replay import Past
+from agent.scratch import Scratches
 from records.principal import Principal
 from retrieval.documents import Source
 from tools.results import ToolContext
+from tools.scratch import NoScratch
 from tools.toolset import Toolset
 
 
@@ -50,6 +52,7 @@ class TurnContext:
         first: The place of its first call in the journal.
         sources: What the run has read when the turn begins.
         subject_token: What the asker is known by at back ends.
+        scratches: What tools have noted down.
     """
 
     asker: Asker
@@ -64,6 +67,7 @@ class TurnContext:
     first: int
     sources: Sequence[Source]
     subject_token: SecretStr | None = field(default=None, repr=False)
+    scratches: Scratches | None = None
 
     def place(self, index: int) -> Place:
         """Where a call of this turn stands."""
@@ -75,6 +79,8 @@ class TurnContext:
 
     def tool_context(self, place: Place, *, perhaps_done: bool = False) -> ToolContext:
         """What the call's tool is told."""
+        noted = self.scratches
+        asker = self.asker
         return ToolContext(
             principal=self.principal,
             run_id=self.asker.id,
@@ -83,4 +89,5 @@ class TurnContext:
             collection=self.collection,
             perhaps_done=perhaps_done,
             subject_token=self.subject_token,
+            scratch=NoScratch() if noted is None else noted.of(asker.tenant, asker.session_id, place.key),
         )

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from records.principal import Principal
 from retrieval.documents import Source
+from tools.scratch import NoScratch, Scratch
 
 Effect = Literal["read", "write", "irreversible"]
 
@@ -65,6 +66,7 @@ class ToolContext:
         collection: The collection that the run searches.
         perhaps_done: An earlier attempt at this call may have acted, so that a refusal of this one proves nothing.
         subject_token: What whoever asks is known by at the back end, if the request brought it; for connectors.
+        scratch: What tools have noted down in this session, and may note down.
     """
 
     principal: Principal
@@ -74,6 +76,7 @@ class ToolContext:
     collection: str
     perhaps_done: bool = False
     subject_token: SecretStr | None = field(default=None, repr=False)
+    scratch: Scratch = field(default_factory=NoScratch, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,7 +147,7 @@ async def test_a_summary_grows_with_the_conversation_and_keeps_what_matters(talk
         assert estimate_tokens(summary.text) <= TOKENS // 2
         lasts.append(summary.last)
     assert lasts == sorted(set(lasts))
-    assert summary.first == 1
+        assert summary.first == 1
     stored = await _stored(talk.database)
     assert len(stored) == KEPT
 
