@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from sqlalchemy import select
+
 from memory import reading
 from memory.access import may_change
 from memory.drafting import Schemas, content_of, fingerprint, memory_source, subject_of
-from memory.errors import MemoryConflict, MemoryForbidden, MemoryRefused
+from memory.errors import MemoryConflict, MemoryForbidden, MemoryForgotten, MemoryNotFound, MemoryRefused
 from memory.ledger import Clock, Operation, operation
 from memory.records import Content, Draft, Kind, MemoryVersion, SourceRef, Status, Subject
 from memory.rows import heads
@@ -41,7 +43,9 @@ class MemoryStore:
         self.clock = clock
         self._schemas: Schemas = schemas or {}
 
-    async def write(self, principal: Principal, draft: Draft, *, proposed: bool = False) -> Written:
+    async def write(
+        self, principal: Principal, draft: Draft, *, proposed: bool = False, record_id: str | None = None
+    ) -> Written:
         """Remember something.
 
         What is remembered already becomes a version of the record that says so, unless it is believed more. What takes
@@ -50,11 +54,14 @@ class MemoryStore:
 
         Args:
             proposed: Keep it for a person to decide; until then it is not recalled.
+            record_id: The id of the record, if it becomes one. A draft that was written under this id, or in its run,
+                is not written again, whatever has become of it.
 
         Raises:
             MemoryRefused: It is not allowed to be remembered.
             MemoryForbidden: It is about another user.
             MemoryNotFound: It is derived from a record that is not there.
+            MemoryForgotten: It was written under this id, and was forgotten.
         """
         subject = subject_of(draft)
         if subject.type == "user" and not may_change(principal, subject, draft.kind, ()):
@@ -64,6 +71,12 @@ class MemoryStore:
             content = content_of(draft, principal, work.moment, lineage, self._schemas)
             proposed = proposed or not may_change(principal, subject, draft.kind, content.acl)
             status: Status = "proposed" if proposed else "active"
+            if record_id is not None:
+                before = await self._before(
+                    work, principal, record_id, fingerprint(subject, draft.kind, content), draft
+                )
+                if before is not None:
+                    return Written(version=before, outcome="unchanged")
             same = await self._same(work, subject, draft.kind, content, status)
             if same is not None:
                 return await self._merge(work, same, content, status)
@@ -71,7 +84,7 @@ class MemoryStore:
             if not all(at_least(content.trust, rival.content.trust) for rival in rivals):
                 status, rivals = "proposed", []
             version = MemoryVersion(
-                id=new_id(),
+                id=record_id or new_id(),
                 version=1,
                 seq=0,
                 subject=subject,
@@ -195,6 +208,24 @@ class MemoryStore:
 
     async def _lineage(self, work: Operation, principal: Principal, draft: Draft) -> Sequence[MemoryVersion]:
         return [await reading.get_from(work.connection, principal, each) for each in dict.fromkeys(draft.derived_from)]
+
+    async def _before(
+        self, work: Operation, principal: Principal, record_id: str, mark: str, draft: Draft
+    ) -> MemoryVersion | None:
+        """What an earlier attempt at a write has left: its record, or the one that it became a version of."""
+        try:
+            return await reading.get_from(work.connection, principal, record_id)
+        except MemoryForgotten:
+            raise
+        except MemoryNotFound:
+            is_it = (
+                versions.c.tenant == work.tenant,
+                versions.c.fingerprint == mark,
+                versions.c.run_id == draft.run_id,
+            )
+            found = await work.execute(select(versions.c.record_id).where(*is_it).limit(1))
+            merged = found.scalar() if draft.run_id is not None else None
+        return None if merged is None else await reading.get_from(work.connection, principal, merged)
 
     async def _same(
         self, work: Operation, subject: Subject, kind: Kind, content: Content, status: Status
