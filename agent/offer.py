@@ -28,13 +28,25 @@ class Offer:
         self._models = models
         self._toolset = toolset
 
-    async def of(self, request: RunRequest) -> tuple[ChatModel, Toolset]:
-        """The model and the tools that a request is for.
+    @property
+    def toolset(self) -> Toolset:
+        """All tools; a run uses those of them that it was asked with."""
+        return self._toolset
+
+    async def model(self, request: RunRequest) -> ChatModel:
+        """The model that a request is for.
 
         Raises:
-            ModelNotOffered: The model may not be chosen.
+            ModelNotOffered: It may not be chosen.
             ModelError: It cannot be opened.
-            UnknownToolError: A tool that was named does not exist.
         """
-        model = await self._models.get(request.model) if request.call is None else DirectModel(request.call)
-        return model, self._toolset if request.tools is None else self._toolset.select(request.tools)
+        return await self._models.get(request.model) if request.call is None else DirectModel(request.call)
+
+    def check(self, request: RunRequest) -> None:
+        """See that there are the tools that a request names.
+
+        Raises:
+            UnknownToolError: One of them does not exist.
+        """
+        if request.tools is not None:
+            self._toolset.select(request.tools)

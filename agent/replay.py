@@ -25,6 +25,11 @@ class Past:
         step = self.steps.get(seq)
         return step.result if step is not None else None
 
+    def tools(self) -> frozenset[str]:
+        """The names of the tools that the model has wished for."""
+        said = [step.result for step in self.steps.values() if step.kind == "model" and step.result is not None]
+        return frozenset(str(call["name"]) for turn in said for call in turn["calls"])
+
 
 def retrieved(seq: int, query: str, sources: Sequence[Source]) -> Outcome:
     """The outcome of a search."""

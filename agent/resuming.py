@@ -93,16 +93,16 @@ class Resumption:
             ended = RunCancelled(reason=record.cancel_reason, effects=effects(list(past.steps.values())))
             await self._end(record, ended)
             return
-        request = RunRequest.recorded(record.request)
         try:
-            model, toolset = await self._offer.of(request)
-        except Exception as error:  # noqa: BLE001 - what the run needs is not offered any more
+            request = RunRequest.recorded(record.request)
+            model = await self._offer.model(request)
+        except Exception as error:  # noqa: BLE001 - it cannot be read, or what the run needs is not offered any more
             await self._end(record, failed(error))
             return
         if record.stalled and self._claims.alone:
             # It may have to wait here for its turn: those that wait are not to blame if the process dies.
             await self._claims.spare(record.claim)
-        self._set_going(ActiveRun(record, request, model, toolset, past, self._office))
+        self._set_going(ActiveRun(record, request, model, self._offer.toolset, past, self._office))
 
     async def _past(self, record: RunRecord) -> Past:
         """What is recorded of a run that was taken up before."""

@@ -30,6 +30,8 @@ from models.port import ChatModel
 from models.tokens import estimate_tokens
 from tools.toolset import Toolset
 
+_TOOLS_SECONDS = 60.0
+
 _log = structlog.get_logger("cairn.runs")
 
 
@@ -190,7 +192,7 @@ class ActiveRun:
             principal=record.asker,
             collection=self._request.collection,
             model=self._model,
-            toolset=self._toolset,
+            toolset=await self._tools(),
             limits=office.settings.limits,
             source_limit=office.settings.source_limit,
             subject_token=office.collaborators.sealer.open(record.sealed_token, record.tenant, record.id),
@@ -205,6 +207,12 @@ class ActiveRun:
                 self._release(body)
         self.waits = self._loop.waiting
         return None
+
+    async def _tools(self) -> Toolset:
+        """The tools of the run; those that it knows and that are still to come, as after a restart, are waited for."""
+        named = self._request.tools
+        await self._toolset.expect((*(named or ()), *self._past.tools()), _TOOLS_SECONDS)
+        return self._toolset if named is None else self._toolset.select(named)
 
     async def _history(self) -> tuple[Message, ...]:
         if self._request.session_id is None:

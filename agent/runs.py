@@ -127,7 +127,8 @@ class Runs:
             await shared.check(request.lane)
         else:
             self.lanes.check(request.lane)
-        model, toolset = await self._offer.of(request)
+        model = await self._offer.model(request)
+        self._offer.check(request)
         if request.session_id is not None:
             await self._sessions.get(principal, request.session_id)
         record = await self._store.accept(
@@ -146,7 +147,7 @@ class Runs:
         if shared is not None:
             await shared.announce()
             return record.id, record.session_id
-        self._set_going(ActiveRun(record, request, model, toolset, Past(), self._office))
+        self._set_going(ActiveRun(record, request, model, self._offer.toolset, Past(), self._office))
         return record.id, record.session_id
 
     @property

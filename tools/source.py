@@ -15,6 +15,14 @@ class ToolSource(ABC):
     async def open(self, offer: "Callable[[Tool], None]") -> None:
         """Offer what there is; returns within bounded time, and may offer more, or a tool anew, until it is closed."""
 
+    def may_have(self, name: str) -> bool:  # noqa: ARG002 - most know at once what they have
+        """Whether a tool of this name may be among those that are not known yet."""
+        return False
+
+    async def listed(self) -> None:
+        """Return once it is known what there is, which may be never."""
+        return
+
     @abstractmethod
     async def aclose(self) -> None:
         """End it. Safe to call twice."""

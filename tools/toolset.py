@@ -3,6 +3,7 @@
 import asyncio
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -102,6 +103,15 @@ class Toolset:
         self._tools[tool.name] = tool
         self._owners[tool.name] = source
 
+    async def expect(self, names: Iterable[str], seconds: float) -> None:
+        """Wait for those of these tools that a source may still come to offer, for so long at most."""
+        missing = [name for name in names if name not in self._tools]
+        awaited = [source for source in self.sources if any(map(source.may_have, missing))]
+        if awaited:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await asyncio.gather(*(source.listed() for source in awaited))
+
     def get(self, name: str) -> Tool | None:
         return self._tools.get(name)
 
@@ -125,7 +135,7 @@ class Toolset:
         """
         tool = self._tools.get(call.name)
         if tool is None:
-            return ToolResult(content=self._unknown(call.name), failure="unknown_tool")
+            return self._missing(call.name)
         try:
             arguments = tool.validate(call.arguments)
             if principal is not None:
@@ -152,6 +162,13 @@ class Toolset:
 
     def _resources(self) -> list[Resource]:
         return list({id(resource): resource for tool in self for resource in tool.resources}.values())
+
+    def _missing(self, name: str) -> ToolResult:
+        """What a call of a tool that is not there comes to."""
+        if any(source.may_have(name) for source in self.sources):
+            content = f"{name[:64]} was not called: what offers it cannot be reached now"
+            return ToolResult(content=content, failure="failed")
+        return ToolResult(content=self._unknown(name), failure="unknown_tool")
 
     def _unknown(self, name: str) -> str:
         if not self._tools:

@@ -91,6 +91,24 @@ async def test_a_server_that_says_nothing_does_not_keep_the_service_from_startin
         assert [each["name"] for each in listed] == ["search_documents"]
 
 
+async def test_a_call_that_was_approved_waits_for_its_server_after_a_restart(tmp_path: Path) -> None:
+    desk = server(tmp_path / "desk", "act", start_seconds=0.5)
+    async with running_service(tmp_path / "data", model=calling("desk_act"), mcp=[desk]) as service:
+        run = await ask(service)
+    (tmp_path / "desk" / "mute").touch()
+    async with running_service(tmp_path / "data", model=calling("desk_act"), mcp=[desk]) as service:
+        assert "desk_act" not in (await service.client.get("/v1/tools")).text
+        approval = run["approvals"][-1]["approval_id"]
+        answer = await service.client.post(f"/v1/approvals/{approval}", json={"decision": "approve"})
+        assert answer.status_code == 200
+        (tmp_path / "desk" / "mute").unlink()
+        seen = str((await service.client.get(f"/v1/runs/{run['run_id']}/events")).text.count("id: "))
+        await service.client.get(f"/v1/runs/{run['run_id']}/events", headers={"Last-Event-ID": seen})
+        done = (await service.client.get(f"/v1/runs/{run['run_id']}")).json()
+        assert (done["status"], done["answer"]) == ("completed", "act is done")
+        assert len(acts(tmp_path / "desk")) == 1
+
+
 async def test_the_tools_of_a_server_are_served_on(tmp_path: Path) -> None:
     """Its descriptions, checks and approvals are those that the agent has."""
     desk = server(tmp_path / "desk", "act", effects={"act": "read"})

@@ -98,6 +98,8 @@ class McpServer(ToolSource):
         self._trust_hints = trust_hints
         self._timeout = timeout
         self._offer: Callable[[Tool], None] | None = None
+        self._known = asyncio.Event()
+        self._names = None if tools is None else frozenset(tool_name(name, remote) for remote in tools)
         variables, sent = variables_of(env or {}, environment), dict(headers or {})
         hide = hiding(secrets_of(variables, sent))
         if command is not None and url is None:
@@ -121,6 +123,16 @@ class McpServer(ToolSource):
         self._offer = offer
         await self._link.open()
 
+    def may_have(self, name: str) -> bool:
+        """Whether the name is one that its tools have, as long as it has not listed them."""
+        if self._known.is_set():
+            return False
+        return name.startswith(f"{self.name}_") if self._names is None else name in self._names
+
+    async def listed(self) -> None:
+        """Return once it has listed its tools for the first time."""
+        await self._known.wait()
+
     async def aclose(self) -> None:
         """End the connection, and a program with all that it has started. Safe to call twice."""
         await self._link.aclose()
@@ -130,6 +142,7 @@ class McpServer(ToolSource):
         # Reading a schema may take its time, and anybody may have written it.
         found = await asyncio.to_thread(_read, self.name, wanted, self._pins.taken)
         self._pins.listed({str(told["name"]) for told in listed}, found)
+        self._known.set()
 
     def _take(self, said: Described) -> None:
         tool = self._tool(said)
