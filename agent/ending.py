@@ -135,7 +135,7 @@ class Endings:
                 return  # it goes on
             body = _ended(record, told)
             if record.result is None:
-                said = exchange(record.request["message"], outcome(told)["answer"], body)
+                said = exchange(record.message, outcome(told)["answer"], body)
                 await self._store.end(record.claim, _STATUS[body.type], asdict(body), said)
             await self._log.open(record.id, record.fence)
             kept = await self._log.read(record.id)

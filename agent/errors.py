@@ -6,6 +6,7 @@ AgentRunError
 ├── ToolsUnsettled        the model asked for tools when none were left to it
 ├── ServiceStopping       the service takes no new runs any more
 ├── RunTakenOver          another worker has taken up the run: this one must let go of it
+├── RequestUnreadable     what the run was asked for cannot be read: another version wrote it, or it is damaged
 ├── RunNotOver            it cannot be retried, for it has not failed
 ├── RunHasActed           it cannot be retried unless somebody says that it may act again
 ├── RunAbandoned          its process died in the middle of the same step, again and again
@@ -45,6 +46,10 @@ class RunTakenOver(AgentRunError):
 
 class RunStalled(AgentRunError):
     """The run was taken up again and again, and got no further: it is not taken up any more."""
+
+
+class RequestUnreadable(AgentRunError):
+    """What the run was asked for cannot be read; the message says what is wrong with it."""
 
 
 class RunNotOver(AgentRunError):

@@ -9,6 +9,7 @@ from agent import approval, idempotency
 from agent.errors import (
     AgentRunError,
     ModelNotOffered,
+    RequestUnreadable,
     RunAbandoned,
     RunHasActed,
     RunNotOver,
@@ -99,6 +100,7 @@ FAILURES: dict[type[Exception], Failure] = {
     memory.SnapshotExists: Failure("snapshot_exists", 409),
     EventLogUnavailable: Failure("event_log_unavailable", 503, retryable=True),
     RunNotFound: Failure("run_not_found", 404),
+    RequestUnreadable: Failure("request_unreadable", 422),
     RunNotOver: Failure("run_not_over", 409),
     RunHasActed: Failure("run_has_acted", 409),
     approval.ApprovalNotFound: Failure("approval_not_found", 404),

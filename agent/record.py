@@ -57,6 +57,11 @@ class RunRecord:
     ended_at: datetime | None
 
     @property
+    def message(self) -> str:
+        """The question; empty where the request does not have one that can be read."""
+        return str(self.request.get("message", ""))
+
+    @property
     def claim(self) -> Claim:
         """The right to write for this run, as of when this was read."""
         return Claim(
@@ -314,7 +319,7 @@ def run_record(row: Row[tuple[Any, ...]]) -> RunRecord:
         session_id=row.session_id,
         status=row.status,
         model=row.model,
-        request=row.request,
+        request=row.request if isinstance(row.request, dict) else {},
         result=row.result,
         fence=row.fence,
         stalled=row.stalled,

@@ -117,5 +117,5 @@ class Resumption:
             self._observer.event(told)
             await self._events.append(record.id, [told])
 
-        said = exchange(str(record.request.get("message", "")), "", body)
+        said = exchange(record.message, "", body)
         await self._endings.conclude(record.claim, body, said, (), tell)

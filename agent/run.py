@@ -5,13 +5,15 @@ import time
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
 from agent.direct import DirectCall
 from agent.ending import Endings, TerminalBody, exchange
-from agent.errors import RunTakenOver, UsageLimitExceeded
+from agent.errors import RequestUnreadable, RunTakenOver, UsageLimitExceeded
 from agent.events import EventBody, RunCancelled, RunCompleted, RunFailed, RunStarted, TextDelta
 from agent.failures import INTERNAL, classify, run_failed
 from agent.journal import Transition
@@ -61,10 +63,23 @@ class RunRequest:
 
     @classmethod
     def recorded(cls, request: Mapping[str, Any]) -> "RunRequest":
-        """The request of a run, as its record has it."""
-        tools, call = request.get("tools"), request.get("call")
-        read = {"tools": None if tools is None else tuple(tools), "call": None if call is None else DirectCall(**call)}
-        return cls(**{**request, **read})
+        """The request of a run, as its record has it.
+
+        Another version may have written it: fields that are not known are passed over, those that lack have defaults.
+
+        Raises:
+            RequestUnreadable: What it must have is not there, or something is not what it should be.
+        """
+        try:
+            return _recorded().validate_python(request)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise RequestUnreadable(f"the request of the run cannot be read: {wrong or error}") from error
+
+
+@cache
+def _recorded() -> TypeAdapter[RunRequest]:
+    return TypeAdapter(RunRequest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ def buys_and_fails(request: ModelRequest) -> list[ScriptItem]:
     raise RuntimeError("the model is out")
 
 
-async def dead_letter(service: LocalService) -> str:
+async def dead_letter(service: LocalService, **request: Any) -> str:
     """A run that was given up, as recovery leaves it."""
     store = service.services.run_store
     record = await store.accept(
@@ -38,7 +38,7 @@ async def dead_letter(service: LocalService) -> str:
         title="t",
         model="m",
         config_version="c",
-        request={"message": "Why?", "collection": "default", "retrieval": "off"},
+        request=request or {"message": "Why?", "collection": "default", "retrieval": "off"},
     )
     await service.services.events.open(record.id, record.fence)
     body = RunFailed(code="dead_letter", detail="it was taken up 6 times")
@@ -72,6 +72,11 @@ async def test_a_key_names_one_new_run_and_no_other_request(tmp_path: Path) -> N
 
         async def retry(run_id: str, **body: Any) -> Any:
             return await service.client.post(f"/v1/runs/{run_id}/retry", headers=key, json=body)
+
+        unreadable = await dead_letter(service, note="of another version")
+        refused = await service.client.post(f"/v1/runs/{unreadable}/retry")
+        assert (refused.status_code, refused.json()["code"]) == (422, "request_unreadable")
+        assert (await service.client.get("/v1/runs")).json()["items"][0]["message"] == ""
 
         answers = await asyncio.gather(*(retry(first) for _ in range(4)))
         assert {answer.status_code for answer in answers} == {202}
