@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import sqlite
 
 from agent.encoding import RunEvent
@@ -39,3 +39,8 @@ class SqlArchive:
         async with self._database.read() as connection:
             data = await connection.scalar(select(event_logs.c.events).where(event_logs.c.run_id == run_id))
         return from_lines(run_id, data) if data else []
+
+    async def remove(self, run_id: str) -> None:
+        """Forget the events of a run."""
+        async with self._database.statement() as connection:
+            await connection.execute(delete(event_logs).where(event_logs.c.run_id == run_id))

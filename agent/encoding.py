@@ -1,7 +1,7 @@
 """Events as JSON: what the log keeps and every wire format carries."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import orjson
@@ -37,6 +37,11 @@ def encode(run_id: str, seq: int, body: EventBody) -> RunEvent:
         fields_ = json.dumps(plain, ensure_ascii=False, default=asdict).encode("utf-8", "replace")
     head = b'{"run_id":"%b","seq":%d,' % (run_id.encode(), seq)
     return RunEvent(run_id, seq, body.type, head + _one_line(fields_[1:]))
+
+
+def reencode(event: RunEvent, data: Any) -> RunEvent:
+    """The event with other data in its place."""
+    return replace(event, data=_one_line(orjson.dumps(data)))
 
 
 def _one_line(data: bytes) -> bytes:

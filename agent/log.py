@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
@@ -14,6 +14,9 @@ import orjson
 from agent.encoding import RunEvent, encode
 from agent.events import EventBody
 from agent.live import LiveRun
+
+Rewriting = Callable[[Sequence[RunEvent]], Sequence[RunEvent]]
+"""What the events of a run are to become."""
 
 
 class EventLogUnavailable(OSError):
@@ -64,6 +67,14 @@ class EventLog(Protocol):
 
         They end early when this process stops; whoever follows then comes back with the last ``seq``.
         """
+        ...
+
+    async def rewrite(self, run_id: str, change: "Rewriting") -> None:
+        """Let the events of a run that has ended say something else: as many, in the same order. All or nothing."""
+        ...
+
+    async def erase(self, run_id: str) -> None:
+        """Forget the events of a run that has ended, for good."""
         ...
 
     async def aclose(self) -> None:
@@ -180,6 +191,18 @@ class FileEventLog:
         finally:
             self._forget(run_id)
 
+    async def rewrite(self, run_id: str, change: Rewriting) -> None:
+        """Write the file anew beside the old one, and put it in its place."""
+        await asyncio.to_thread(self._rewrite, run_id, change)
+
+    async def erase(self, run_id: str) -> None:
+        """Remove the file."""
+        live = self._live.pop(run_id, None)
+        if live is not None:
+            live.leave()
+        self._close(run_id)
+        await asyncio.to_thread(self._path(run_id).unlink, missing_ok=True)
+
     async def aclose(self) -> None:
         """Close the files of runs that have not ended, and let go of their followers."""
         for run_id in list(self._files):
@@ -202,6 +225,19 @@ class FileEventLog:
     def _path(self, run_id: str) -> Path:
         # The last characters of a UUIDv7 are random: they spread the files evenly.
         return self._folder / run_id[-2:] / f"{run_id}.jsonl"
+
+    def _rewrite(self, run_id: str, change: Rewriting) -> None:
+        kept = self._load(run_id)
+        changed = change(kept)
+        if list(changed) == kept:
+            return
+        path = self._path(run_id)
+        beside = path.with_suffix(".new")
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(to_lines(changed))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
 
     def _load(self, run_id: str) -> list[RunEvent]:
         try:

@@ -18,7 +18,7 @@ from agent.encoding import RunEvent, encode
 from agent.errors import RunTakenOver
 from agent.events import TERMINAL, EventBody
 from agent.live import LiveRun
-from agent.log import EventLogUnavailable
+from agent.log import EventLogUnavailable, Rewriting
 from agent.redis_signals import Signals
 from records.cancellation import heeded
 
@@ -61,6 +61,8 @@ class Archive(Protocol):
     async def put(self, run_id: str, events: Sequence[RunEvent]) -> None: ...
 
     async def get(self, run_id: str) -> list[RunEvent]: ...
+
+    async def remove(self, run_id: str) -> None: ...
 
 
 class RedisEventLog:
@@ -158,6 +160,25 @@ class RedisEventLog:
                         return
                 if not events:
                     await grown.wait()
+
+    async def rewrite(self, run_id: str, change: Rewriting) -> None:
+        """Change what is archived, then let Redis forget the run: it is read from the archive."""
+        kept = await self.read(run_id)
+        changed = change(kept)
+        if list(changed) != kept:
+            await self._archive.put(run_id, changed)
+            await self._forget(run_id)
+
+    async def erase(self, run_id: str) -> None:
+        """Forget the run in both places."""
+        await self._archive.remove(run_id)
+        await self._forget(run_id)
+
+    async def _forget(self, run_id: str) -> None:
+        live = self._live.pop(run_id, None)
+        if live is not None:
+            live.leave()
+        await self._try(lambda: self._redis.delete(*_keys(run_id)))
 
     async def aclose(self) -> None:
         """Let go of all followers."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from agent.encoding import RunEvent, encode
+from agent.encoding import RunEvent, encode, reencode
 from agent.errors import RunTakenOver
 from agent.events import RunCancelled, RunCompleted, RunStarted, TextDelta
 from agent.log import EventLog, FileEventLog
@@ -35,6 +35,9 @@ class KeptInMemory:
 
     async def get(self, run_id: str) -> list[RunEvent]:
         return self.kept.get(run_id, [])
+
+    async def remove(self, run_id: str) -> None:
+        self.kept.pop(run_id, None)
 
 
 @dataclass
@@ -274,3 +277,31 @@ async def test_many_processes_see_the_same_while_it_is_written(logs: Logs) -> No
     whole = await writer.read(RUN)
     assert len(whole) == 302
     assert [await follower for follower, _ in followers] == [whole[after:] for after in range(4)]
+
+
+async def test_what_a_run_that_has_ended_said_can_be_rewritten_and_erased(logs: Logs) -> None:
+    log = logs.another()
+    await log.open(RUN, 1)
+    await log.append(RUN, [STARTED, TextDelta("Hi 🪨"), DONE])
+    told = await log.read(RUN)
+
+    def hush(events: Sequence[RunEvent]) -> Sequence[RunEvent]:
+        return [reencode(event, {**orjson.loads(event.data), "delta": "\u2028"}) for event in events]
+
+    await log.rewrite(RUN, lambda events: events)
+    assert await log.read(RUN) == told
+    await log.rewrite(RUN, hush)
+    for reader in (log, logs.another()):
+        assert await reader.read(RUN) == hush(told)
+        assert await collect(reader, 1) == list(hush(told))[1:]
+    assert b"\xe2\x80\xa8" not in (await log.read(RUN))[1].data  # still one line for every client
+    await log.open(RUN, 2)
+    assert await log.read(RUN) == hush(told)
+
+    for _ in range(2):
+        await log.erase(RUN)
+        for reader in (log, logs.another()):
+            assert await reader.read(RUN) == []
+            assert await collect(reader) == []
+    await log.rewrite(RUN, hush)
+    assert await log.read(RUN) == []

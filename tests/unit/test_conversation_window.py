@@ -145,9 +145,9 @@ async def test_a_summary_grows_with_the_conversation_and_keeps_what_matters(talk
         assert summary is not None
         assert "allergic to nuts" in summary.text
         assert estimate_tokens(summary.text) <= TOKENS // 2
+        assert summary.first == 1
         lasts.append(summary.last)
     assert lasts == sorted(set(lasts))
-        assert summary.first == 1
     stored = await _stored(talk.database)
     assert len(stored) == KEPT
 
