@@ -116,14 +116,12 @@ class Neighbour:
 
     Attributes:
         similarity: Cosine of the two questions.
-        score: The probability that it is right; None where a rule refuses it, whatever it is.
         disagreements: The rules that speak against it.
     """
 
     id: str
     question: str
     similarity: float
-    score: float | None
     disagreements: tuple[str, ...]
 
 
@@ -163,7 +161,7 @@ MAX_ANSWER = 40_000
 MAX_SOURCES = 64
 
 
-def is_keepable(question: str, fresh: FreshAnswer, settings: CacheSettings) -> str:
+def why_not(question: str, fresh: FreshAnswer, settings: CacheSettings) -> str:
     """Why an answer is not kept; empty if it may be."""
     trusted = all(source.trust == "trusted" for source in fresh.sources)
     size = sum(len(source.text) for source in fresh.sources)

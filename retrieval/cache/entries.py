@@ -1,0 +1,284 @@
+"""The record of answers that may be given again. The index proposes; what is here, and is in scope, counts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from records.database import Database
+from records.ids import new_id
+from records.schema import cache_entries as entries
+from records.schema import cache_sources, collections, documents
+from retrieval.cache.answers import CachedAnswer, FreshAnswer
+from retrieval.cache.candidates import Kept
+from retrieval.cache.removal import delete_entries, delete_where
+from retrieval.cache.scope import Scope
+from retrieval.documents import Source
+
+_HALF_LIFE = timedelta(days=7)
+"""After so long, having been given once counts half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An answer that was kept, the revision at which it was last known to be right, and the collection's now."""
+
+    answer: CachedAnswer
+    revision: int
+    now: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a comparison said of an entry, and the least score at which it may be given from now on."""
+
+    id: str
+    right: bool
+    least: float
+
+
+class Entries:
+    """The table of answers. Whatever is read is of one scope, and not older than its reader says."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def exact(self, scope: Scope, asked: str, since: datetime) -> Standing | None:
+        """The answer to a question that was asked in the same words."""
+        query = _standing(scope.tenant, scope.key, since).where(entries.c.asked == asked_key(asked))
+        return await self._one(query)
+
+    async def standing(self, scope: Scope, entry_id: str, since: datetime) -> Standing | None:
+        """The answer with this id."""
+        return await self._one(_standing(scope.tenant, scope.key, since).where(entries.c.id == entry_id))
+
+    async def kept(self, tenant: str, scope: str, near: Mapping[str, float], since: datetime) -> list[Kept]:
+        """What is known of the entries that the index has proposed, each with its cosine."""
+        columns = entries.c
+        query = select(
+            columns.id, columns.question, columns.answer, columns.times_right, columns.times_wrong, columns.least
+        ).where(_within(tenant, scope, since), columns.id.in_(near))
+        async with self._database.read() as connection:
+            rows = await connection.execute(query)
+            return [
+                Kept(
+                    id=row.id,
+                    question=row.question,
+                    answer=row.answer,
+                    similarity=near[row.id],
+                    right=row.times_right,
+                    wrong=row.times_wrong,
+                    least=row.least,
+                )
+                for row in rows
+            ]
+
+    async def answers(self, scope: Scope, ids: Sequence[str]) -> dict[str, CachedAnswer]:
+        """Those of these answers that are still there, however old."""
+        query = select(entries).where(
+            entries.c.tenant == scope.tenant, entries.c.scope == scope.key, entries.c.id.in_(ids)
+        )
+        async with self._database.read() as connection:
+            return {row.id: _answer(row) for row in await connection.execute(query)}
+
+    async def whereabouts(self, tenant: str, entry_id: str) -> tuple[str, str] | None:
+        """The key of an entry's scope, and its question."""
+        query = select(entries.c.scope, entries.c.question).where(entries.c.tenant == tenant, entries.c.id == entry_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else (row.scope, row.question)
+
+    async def add(
+        self,
+        scope: Scope,
+        question: str,
+        asked: str,
+        fresh: FreshAnswer,
+        like: str | None,
+        at: datetime,
+        ttl: timedelta,
+    ) -> str | None:
+        """Keep an answer; its id. None if the question has one by now, or a document has changed since.
+
+        Args:
+            asked: The question as an exact repeat has it.
+            like: The answer that it was found to be the same as, by its name in ``Kept.answer``.
+            at: The present; what is older than ``ttl`` makes place for it.
+        """
+        entry_id = new_id()
+        async with self._database.write() as connection:
+            if not await _sources_stand(connection, scope, fresh.sources):
+                return None
+            same = (entries.c.scope == scope.key, entries.c.asked == asked_key(asked))
+            await delete_where(connection, scope.tenant, *same, entries.c.created_at < at - ttl)
+            row = {
+                "tenant": scope.tenant,
+                "id": entry_id,
+                "collection": scope.collection,
+                "scope": scope.key,
+                "asked": asked_key(asked),
+                "question": question,
+                "answer": like or entry_id,
+                "text": fresh.text,
+                "query": fresh.query,
+                "sources": [asdict(source) for source in fresh.sources],
+                "finish_reason": fresh.finish_reason,
+                "revision": fresh.revision,
+                "worth": worth_of(1, at),
+                "created_at": at,
+            }
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            kept = dialect.insert(entries).values(row).on_conflict_do_nothing().returning(entries.c.id)
+            if await connection.scalar(kept) is None:
+                return None
+            versions = {source.document_id: source.version for source in fresh.sources}
+            owed = [
+                {"tenant": scope.tenant, "document_id": key, "entry_id": entry_id, "version": version}
+                for key, version in versions.items()
+            ]
+            if owed:
+                await connection.execute(insert(cache_sources), owed)
+        return entry_id
+
+    async def remove(self, tenant: str, entry_id: str) -> bool:
+        """Delete an entry; False if it was gone."""
+        async with self._database.write() as connection:
+            return await delete_entries(connection, tenant, [entry_id]) > 0
+
+    async def confirm(self, tenant: str, entry_id: str, revision: int) -> None:
+        """Note that at this revision of its collection the answer is what the documents say."""
+        mine = and_(entries.c.tenant == tenant, entries.c.id == entry_id)
+        async with self._database.write() as connection:
+            await connection.execute(update(entries).where(mine).values(revision=revision))
+
+    async def note(self, tenant: str, verdicts: Sequence[Verdict]) -> None:
+        """Count what comparisons said of entries."""
+        if not verdicts:
+            return
+        mine = (entries.c.tenant == bindparam("whose"), entries.c.id == bindparam("entry"))
+        counted = (
+            update(entries)
+            .where(*mine)
+            .values(
+                times_right=entries.c.times_right + bindparam("was_right"),
+                times_wrong=entries.c.times_wrong + bindparam("was_wrong"),
+                least=bindparam("new_least"),
+            )
+        )
+        rows = [
+            {
+                "whose": tenant,
+                "entry": each.id,
+                "was_right": int(each.right),
+                "was_wrong": int(not each.right),
+                "new_least": each.least,
+            }
+            for each in sorted(verdicts, key=lambda each: each.id)
+        ]
+        async with self._database.write() as connection:
+            await connection.execute(counted, rows)
+
+    async def used(self, tenant: str, times: Mapping[str, int], at: datetime) -> None:
+        """Count how often entries were given since the last time."""
+        mine = (entries.c.tenant == tenant, entries.c.id.in_(times))
+        async with self._database.write() as connection:
+            locked = select(entries.c.id, entries.c.worth).where(*mine).order_by(entries.c.id).with_for_update()
+            rows = [
+                {
+                    "whose": tenant,
+                    "entry": row.id,
+                    "times": times[row.id],
+                    "now_worth": _sum(row.worth, times[row.id], at),
+                }
+                for row in await connection.execute(locked)
+            ]
+            counted = update(entries).where(entries.c.tenant == bindparam("whose"), entries.c.id == bindparam("entry"))
+            if rows:
+                values = {"hits": entries.c.hits + bindparam("times"), "worth": bindparam("now_worth")}
+                await connection.execute(counted.values(values), rows)
+
+    async def draws_on_what_is_live(self, tenant: str, sources: Sequence[Source]) -> bool:
+        """Whether the documents of all these sources are live in the versions that they are of."""
+        async with self._database.read() as connection:
+            return await _are_live(connection, tenant, sources)
+
+    async def any_newer(self, tenant: str, document_ids: Sequence[str], revision: int) -> bool:
+        """Whether any of these documents became live after this revision of its collection."""
+        query = select(func.count()).where(
+            documents.c.tenant == tenant, documents.c.id.in_(document_ids), documents.c.revision > revision
+        )
+        async with self._database.read() as connection:
+            return bool(await connection.scalar(query))
+
+    async def _one(self, query: Select[Any]) -> Standing | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else Standing(_answer(row), row.revision, row.now)
+
+
+def asked_key(asked: str) -> str:
+    """The key under which a question is found again: SHA-256 (hex)."""
+    return sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def worth_of(times: int, at: datetime) -> float:
+    """What being given so often at a time is worth, as a logarithm to base 2.
+
+    It is not what is old that fades but what is new that counts more, so that the order needs no renewal (forward
+    decay: Cormode et al. 2009, doi 10.1109/ICDE.2009.65).
+    """
+    return at.timestamp() / _HALF_LIFE.total_seconds() + math.log2(times)
+
+
+def _sum(worth: float, times: int, at: datetime) -> float:
+    added = worth_of(times, at)
+    return max(worth, added) + math.log2(1 + 2 ** -abs(worth - added))
+
+
+def _within(tenant: str, scope: str, since: datetime) -> ColumnElement[bool]:
+    return and_(entries.c.tenant == tenant, entries.c.scope == scope, entries.c.created_at >= since)
+
+
+def _standing(tenant: str, scope: str, since: datetime) -> Select[Any]:
+    """Entries with the present revision of their collection; one whose collection is gone is none."""
+    place = and_(collections.c.tenant == entries.c.tenant, collections.c.name == entries.c.collection)
+    query = select(entries, collections.c.revision.label("now")).join(collections, place)
+    return query.where(_within(tenant, scope, since))
+
+
+def _answer(row: Row[Any]) -> CachedAnswer:
+    return CachedAnswer(
+        id=row.id,
+        question=row.question,
+        text=row.text,
+        query=row.query,
+        sources=tuple(Source(**{**kept, "heading_path": tuple(kept["heading_path"])}) for kept in row.sources),
+        finish_reason=row.finish_reason,
+        created_at=row.created_at,
+    )
+
+
+async def _sources_stand(connection: AsyncConnection, scope: Scope, sources: Sequence[Source]) -> bool:
+    """Whether what an answer draws on is live, and stays so until the end of the transaction."""
+    place = and_(collections.c.tenant == scope.tenant, collections.c.name == scope.collection)
+    # Whoever changes a document changes this row before it looks for the answers that go with it.
+    held = select(collections.c.revision).where(place).with_for_update(read=True)
+    if await connection.scalar(held) is None or any(source.collection != scope.collection for source in sources):
+        return False
+    return await _are_live(connection, scope.tenant, sources)
+
+
+async def _are_live(connection: AsyncConnection, tenant: str, sources: Sequence[Source]) -> bool:
+    wanted = {(source.document_id, source.version) for source in sources}
+    if not wanted:
+        return True
+    query = select(documents.c.id, documents.c.version).where(
+        documents.c.tenant == tenant, documents.c.id.in_({key for key, _ in wanted})
+    )
+    return {(row.id, row.version) for row in await connection.execute(query)} == wanted
