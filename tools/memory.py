@@ -77,7 +77,7 @@ def _recalling(memory: ChatMemory, timeout: float) -> Tool:
         "What do you know about me?",
         "What do you remember about me?",
         "What have you stored about me?",
-        "Which of my preferences do you remember?",
+        "What do you know about my preferences?",
         "Tell me everything you know about me.",
     )
     return make_tool(recall_memory, ToolOptions(timeout=timeout, examples=examples))

@@ -2,7 +2,7 @@
 
 import re
 
-from models.extractive.parameters import words_of
+from models.extractive.parameters import parameters_of, words_of
 from models.extractive.words import STOPWORDS, stem, terms, tokens
 from models.messages import ToolSpec
 
@@ -29,6 +29,7 @@ _NEGATED = re.compile(r"\b(?:don't|do not|never|not to|without)\b", re.IGNORECAS
 _LEAVE = re.compile(
     r"^\W*(?:(?:can|could|may|might|must|should) (?:i|we)\b|am i allowed|is it possible)", re.IGNORECASE
 )
+_IDIOM = re.compile(r"^(?:oh |just |well )*(?:forget (?:about )?it|never ?mind)$", re.IGNORECASE)
 _OWN = re.compile(r"\b(?:my|our|mine|ours|it|this|that|these|those|them|i've|i have)\b", re.IGNORECASE)
 _QUESTION = re.compile(
     r"^(?:how|what|when|where|why|which|who|whom|whose|is|are|was|were|do|does|did|may|might|should|shall|has|have|had"
@@ -44,18 +45,31 @@ def acts(spec: ToolSpec) -> bool:
 
 def is_told_to(text: str, spec: ToolSpec) -> bool:
     """Whether a clause of the text is a request to do what the tool does, and not a question about it."""
-    vocabulary = {stem(word) for word in (*words_of(spec.name), *tokens(spec.description)) if word not in STOPWORDS}
-    for example in spec.examples:
-        vocabulary.update(terms(example))
+    any_text = any(parameter.is_text and parameter.required for parameter in parameters_of(spec))
+    vocabulary = _verbs(spec) if any_text else _words(spec)
     for clause in map(str.strip, _CLAUSE.split(text)):
-        if not clause or _QUESTION.match(clause) or _NEGATED.search(clause):
+        if not clause or _QUESTION.match(clause) or _IDIOM.match(clause):
             continue
         rest = tokens(_POLITE.sub("", clause, count=1))
-        if rest and stem(rest[0]) in vocabulary:
-            return True
-        if _WISH.search(clause) and vocabulary & set(terms(clause)):
+        ordered = bool(rest) and stem(rest[0]) in vocabulary
+        # `Forget that I don't like tea` is an order: what is not so stands in the text.
+        if _NEGATED.search(clause) and not (any_text and ordered):
+            continue
+        if ordered or (_WISH.search(clause) and vocabulary & set(terms(clause))):
             return True
     return False
+
+
+def _words(spec: ToolSpec) -> set[str]:
+    """The stems of all the words that speak of a tool."""
+    spoken = {stem(word) for word in (*words_of(spec.name), *tokens(spec.description)) if word not in STOPWORDS}
+    return spoken.union(*map(terms, spec.examples))
+
+
+def _verbs(spec: ToolSpec) -> set[str]:
+    """The stems of its name and of what its examples begin with: where it takes any text, the rest says nothing of it."""
+    firsts = [tokens(_POLITE.sub("", example, count=1))[:1] for example in spec.examples]
+    return {stem(word) for word in (*words_of(spec.name), *(word for first in firsts for word in first))}
 
 
 def asks_leave(text: str) -> bool:
