@@ -1,25 +1,26 @@
-"""Forgetting for real: nothing of what a record said is left in the database, only that there was one."""
+"""Forgetting for real: nothing of what a record said is left in the database, only that there was one.
+
+What was written down elsewhere, in the conversations that the record came from, say, follows: see ``memory.erasing``.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-import structlog
 from sqlalchemy import Text, cast, delete, update
-from sqlalchemy.exc import DBAPIError
 
 from memory.access import may_change
+from memory.erasing import note, write_back
 from memory.errors import MemoryForbidden
 from memory.ledger import Operation, operation
 from memory.records import MemoryVersion, Subject
-from memory.rows import heads
+from memory.rows import every, heads
 from memory.store import MemoryStore
 from records.principal import Principal
 from records.schema import idempotency, memory_records, memory_sources, memory_versions
 
 _ROUTES = "/v1/memory"
-_log = structlog.get_logger("cairn.memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ async def forget(
     """
     async with _erasing(store, principal) as work:
         head = await store.seen(work, principal, record_id, expected_version)
-        return (await _erase(work, principal, [head]))[0]
+        return (await _erase(store, work, principal, [head]))[0]
 
 
 async def forget_subject(store: MemoryStore, principal: Principal, subject: Subject) -> Sequence[Forgotten]:
@@ -57,30 +58,27 @@ async def forget_subject(store: MemoryStore, principal: Principal, subject: Subj
     if subject.type == "user" and not may_change(principal, subject, "fact", ()):
         raise MemoryForbidden("what is known about another user is not yours to forget")
     whose = (memory_records.c.subject_type == subject.type, memory_records.c.subject == subject.id)
-    gone: list[Forgotten] = []
     async with _erasing(store, principal) as work:
-        for head in await work.read(heads(work.tenant).where(*whose)):
-            if may_change(principal, head.subject, head.kind, head.content.acl):
-                gone += await _erase(work, principal, [head])
-    return gone
+        found = await work.read(heads(work.tenant).where(*whose))
+        mine = [head for head in found if may_change(principal, head.subject, head.kind, head.content.acl)]
+        return await _erase(store, work, principal, mine)
 
 
 @asynccontextmanager
 async def _erasing(store: MemoryStore, principal: Principal) -> AsyncIterator[Operation]:
     async with operation(store.database, principal.tenant, store.clock) as work:
         yield work
-    if store.database.dialect == "sqlite":
-        # The log of what was written last holds it as well; who reads meanwhile keeps that until the next time.
-        try:
-            async with store.database.read() as connection:
-                await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        except DBAPIError as error:
-            _log.warning("what was forgotten is in the database's log until it is written back", exc_info=error)
+    await write_back(store.database)
+    await store.erasures.carry_out(principal.tenant, work.id)
 
 
-async def _erase(work: Operation, principal: Principal, heads: Sequence[MemoryVersion]) -> list[Forgotten]:
-    gone = []
+async def _erase(
+    store: MemoryStore, work: Operation, principal: Principal, heads: Sequence[MemoryVersion]
+) -> list[Forgotten]:
+    gone, said = [], []
     for head in heads:
+        mine = (memory_versions.c.tenant == work.tenant, memory_versions.c.record_id == head.id)
+        said += await work.read(every(work.tenant).where(*mine))
         for table in (memory_versions, memory_sources):
             await work.execute(delete(table).where(table.c.tenant == work.tenant, table.c.record_id == head.id))
         is_it = (memory_records.c.tenant == work.tenant, memory_records.c.id == head.id)
@@ -90,6 +88,8 @@ async def _erase(work: Operation, principal: Principal, heads: Sequence[MemoryVe
         await work.execute(update(memory_records).where(*is_it).values(**values))
         await _erase_answers(work, head.id)
         gone.append(left)
+    if said and store.erasures.wanted:
+        await work.execute(note(work.id, work.tenant, said, work.moment))
     return gone
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from memory import reading
 from memory.access import may_change
 from memory.drafting import Schemas, content_of, fingerprint, memory_source, subject_of
+from memory.erasing import Eraser, Erasures
 from memory.errors import MemoryConflict, MemoryForbidden, MemoryForgotten, MemoryNotFound, MemoryRefused
 from memory.ledger import Clock, Operation, operation
 from memory.records import Content, Draft, Kind, MemoryVersion, SourceRef, Status, Subject
@@ -36,11 +37,20 @@ class MemoryStore:
 
     Args:
         schemas: What the values of a kind must look like.
+        erasers: What erases elsewhere what is forgotten.
     """
 
-    def __init__(self, database: Database, *, schemas: Schemas | None = None, clock: Clock = now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        schemas: Schemas | None = None,
+        clock: Clock = now,
+        erasers: Sequence[Eraser] = (),
+    ) -> None:
         self.database = database
         self.clock = clock
+        self.erasures = Erasures(database, erasers)
         self._schemas: Schemas = schemas or {}
 
     async def write(
