@@ -17,6 +17,10 @@ _SQLITE_CONNECTIONS = 15
 _POSTGRES_CONNECTIONS = 16
 _IDLE_SECONDS = 5.0
 
+EXCLUSIVELY = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(426836062830)"}
+"""How a transaction that changes the schema begins: one process does while the others wait. SQLite's driver would not
+put DDL into a transaction by itself."""
+
 
 class DatabaseError(Exception):
     """The database cannot be used; the message says why and what to do."""

@@ -1,5 +1,6 @@
 """What all tests share: no test leaves this machine."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,13 @@ def pytest_configure() -> None:
             structlog.processors.JSONRenderer(),
         ]
     )
+
+
+def pytest_sessionfinish() -> None:
+    """Databases that tests have handed on are dropped."""
+    from tests.support.postgres import drop_spare
+
+    asyncio.run(drop_spare())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,16 +3,13 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from records.engine import make_engine
+from records.engine import EXCLUSIVELY, make_engine
 from records.schema import metadata
 from records.tenancy import Crossing
 
-_BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(426836062830)"}
-"""One process migrates while the others wait; SQLite's driver would not put DDL into a transaction by itself."""
-
 
 def _run(connection: Connection) -> None:
-    connection.exec_driver_sql(_BEGIN[connection.dialect.name])
+    connection.exec_driver_sql(EXCLUSIVELY[connection.dialect.name])
     context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=True)
     context.run_migrations()
 

@@ -1,4 +1,4 @@
-"""An empty database of each kind: SQLite, and PostgreSQL where a server can be reached."""
+"""A database without rows of each kind: SQLite, and PostgreSQL where a server can be reached."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from records.database import Database
-from tests.support.postgres import empty_postgres
+from tests.support.postgres import fresh_postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of an empty database."""
+    """The URL of a database without rows."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/cairn.db"
         return
-    async with empty_postgres() as url:
+    async with fresh_postgres() as url:
         yield url
 
 

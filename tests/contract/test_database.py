@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import sys
+from collections.abc import AsyncIterator
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,24 @@ from agent.errors import RunTakenOver
 from agent.stores import open_run_store
 from memory.sessions import SessionStore
 from models.messages import Message, ToolCall
-from records.database import MIGRATIONS, Database, DatabaseError
+from records.database import MIGRATIONS, Database, DatabaseError, migrate
 from records.ids import new_id, now
 from records.principal import Principal
 from records.schema import metadata, runs, sessions
 from tests.support.everyones import everyones
+from tests.support.postgres import empty_postgres
 
 ALICE = Principal(id="alice")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a database without a schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/cairn.db"
+        return
+    async with empty_postgres() as url:
+        yield url
 
 
 def session(title: str, identity: str | None = None) -> dict[str, Any]:
@@ -57,9 +69,19 @@ def differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, metadata))
 
 
-async def test_the_migrations_make_the_schema_that_the_code_knows(database: Database) -> None:
-    async with database.read() as connection:
+async def test_a_new_database_and_one_that_went_through_all_migrations_have_the_schema_that_the_code_knows(
+    url: str,
+) -> None:
+    new = await Database.open(url)
+    async with new.read() as connection:
         assert await connection.run_sync(differences) == []
+    await new.aclose()
+    await asyncio.to_thread(downgrade, url, "base")
+    await asyncio.to_thread(migrate, url)
+    migrated = await Database.open(url)
+    async with migrated.read() as connection:
+        assert await connection.run_sync(differences) == []
+    await migrated.aclose()
 
 
 async def test_a_database_of_the_previous_version_keeps_its_runs(url: str, database: Database) -> None:

@@ -247,11 +247,11 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_processes_that_a_run_kills_are_killed_by_it_some_times_only(tmp_path: Path, kind: str) -> None:
-    from tests.support.postgres import empty_postgres
+    from tests.support.postgres import fresh_postgres
     from tests.support.redis import URL, reachable_redis
     from tests.support.runs import own_stores, shared_stores
 
-    async with empty_postgres() as postgres, reachable_redis():
+    async with fresh_postgres() as postgres, reachable_redis():
         shared = [postgres, URL] if kind == "postgresql" else []
         opening = shared_stores(*shared) if shared else own_stores(tmp_path)
         async with opening as stores, runs_over(stores) as bureau:

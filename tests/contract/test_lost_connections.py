@@ -9,14 +9,14 @@ from agent.stores import open_journal, open_run_store
 from records.database import Database
 from records.engine import make_engine
 from records.principal import Principal
-from tests.support.postgres import empty_postgres
+from tests.support.postgres import fresh_postgres
 
 OTHERS = "datname = current_database() AND pid <> pg_backend_pid()"
 DROP = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OTHERS}"
 
 
 async def test_a_connection_that_the_server_closed_is_given_to_nobody_again() -> None:
-    async with empty_postgres() as url:
+    async with fresh_postgres() as url:
         database = await Database.open(url)
         run = await open_run_store(database, "me").accept(
             Principal(), session_id=None, title="t", model="m", config_version="c", request={}
@@ -38,7 +38,7 @@ async def test_a_connection_that_the_server_closed_is_given_to_nobody_again() ->
 
 
 async def test_what_is_written_over_a_connection_that_lay_idle_stays_written() -> None:
-    async with empty_postgres() as url:
+    async with fresh_postgres() as url:
         engine = make_engine(url)
         database = await Database.open(url)
         await database.aclose()

@@ -12,7 +12,7 @@ from cairn import ForwardToken, HttpApi, ToolContext, tool
 from models.messages import ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem
 from tests.support.back_end import BackEnd, back_end, json_answer
-from tests.support.postgres import empty_postgres
+from tests.support.postgres import fresh_postgres
 from tests.support.redis import URL, reachable_redis
 from tests.support.service import LocalService, events, running_service
 from tools.toolset import coerce
@@ -39,7 +39,7 @@ async def twins(tmp_path: Path) -> AsyncIterator[Twins]:
     async with AsyncExitStack() as stack:
         end = await stack.enter_async_context(back_end())
         end.on("*", json_answer({"ok": True}))
-        postgres = await stack.enter_async_context(empty_postgres())
+        postgres = await stack.enter_async_context(fresh_postgres())
         await stack.enter_async_context(reachable_redis())
 
         async def service(name: str) -> LocalService:

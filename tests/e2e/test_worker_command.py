@@ -21,7 +21,7 @@ from agent.outcome import outcome
 from records.schema import runs
 from tests.support import provider
 from tests.support.everyones import everyones
-from tests.support.postgres import empty_postgres
+from tests.support.postgres import fresh_postgres
 from tests.support.redis import URL, reachable_redis
 from tests.support.runs import Stores, shared_stores, terminals
 from tests.support.service import ROOT, cairn, environment, share_models
@@ -101,7 +101,7 @@ class Scale:
 @pytest.fixture
 async def scale(tmp_path: Path) -> AsyncIterator[Scale]:
     async with AsyncExitStack() as stack:
-        postgres = await stack.enter_async_context(empty_postgres())
+        postgres = await stack.enter_async_context(fresh_postgres())
         await stack.enter_async_context(reachable_redis())
         played = await stack.enter_async_context(provider.serve())
         stores = await stack.enter_async_context(shared_stores(postgres, URL))

@@ -19,7 +19,7 @@ from records.ids import now
 from records.schema import runs
 from tests.support.dying_run import Death, Ledger, bureau, follow
 from tests.support.everyones import everyones
-from tests.support.postgres import empty_postgres
+from tests.support.postgres import fresh_postgres
 from tests.support.redis import URL, reachable_redis
 from tests.support.runs import ALICE, Bureau, Stores, own_stores, runs_over, shared_stores, terminals
 
@@ -33,7 +33,7 @@ SECONDS = 10
 @pytest.fixture
 async def shared() -> AsyncIterator[tuple[str, str]]:
     """An empty PostgreSQL database and an empty Redis database."""
-    async with empty_postgres() as postgres, reachable_redis():
+    async with fresh_postgres() as postgres, reachable_redis():
         yield postgres, URL
 
 

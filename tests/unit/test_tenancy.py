@@ -129,7 +129,7 @@ SHARED = {"embeddings"}
 """Tables whose rows are nobody's: what a text's vector is does not depend on whose the text is."""
 
 CROSSINGS = {
-    "SCHEMA": {"records/migrations/env.py"},
+    "SCHEMA": {"records/database.py: _create", "records/migrations/env.py"},
     "IDENTITY": {"records/keys.py: find", "records/keys.py: any"},
     "CLAIMS": {
         "agent/approvals.py: of_run",
@@ -152,8 +152,15 @@ CROSSINGS = {
         "agent/webhooks/deliveries.py: backlog",
         "agent/webhooks/deliveries.py: purge",
         "agent/webhooks/reminders.py: remind",
+        "memory/expiry.py: _expired",
+        "retrieval/cache/upkeep.py: expire",
     },
-    "INDEX": {"memory/index.py: tend", "retrieval/outbox.py: _due", "retrieval/outbox.py: serialize"},
+    "INDEX": {
+        "memory/index.py: tend",
+        "retrieval/cache/index.py: _behind",
+        "retrieval/outbox.py: _due",
+        "retrieval/outbox.py: serialize",
+    },
     "OPERATOR": {
         "agent/autonomy.py: report",
         "agent/switches.py: all",
