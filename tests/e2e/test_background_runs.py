@@ -172,7 +172,7 @@ async def test_a_run_in_the_background_has_one_lane_of_two(tmp_path: Path) -> No
 def test_the_command_lists_shows_and_cancels_runs(tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text(
         "import asyncio\nfrom cairn import tool\n\n"
-        '@tool(examples=["Wait for job 7.", "Wait for job 12."])\n'
+        '@tool(timeout=3600, examples=["Wait for job 7.", "Wait for job 12."])\n'
         'async def wait_for_job(job_id: int) -> str:\n    """Wait for a job until it is done."""\n'
         "    await asyncio.Event().wait()\n    return 'done'\n"
     )

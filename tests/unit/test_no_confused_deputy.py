@@ -102,8 +102,10 @@ class House:
     async def post(self, path: str, key: dict[str, str], body: object) -> httpx.Response:
         return await self.service.client.post(path, json=body, headers=key)
 
-    async def outcome(self, key: dict[str, str], run_id: str) -> list[Event]:
-        async with self.service.client.stream("GET", f"/v1/runs/{run_id}/events", headers=key) as response:
+    async def outcome(self, key: dict[str, str], waiting: Event) -> list[Event]:
+        """What comes after the run has waited; whoever has not heard that it waits is told so first."""
+        path, headers = f"/v1/runs/{waiting.data['run_id']}/events", key | {"Last-Event-ID": str(waiting.id)}
+        async with self.service.client.stream("GET", path, headers=headers) as response:
             return [event async for event in events(response)]
 
     async def state(self) -> list[Any]:
@@ -242,7 +244,7 @@ async def test_who_approves_sees_for_whom_and_no_edit_can_change_that(house: Hou
         assert (refused.status_code, "an edit cannot change it" in refused.text) == (422, True)
     edited = await house.post(path, clerk, {"decision": "edit", "arguments": {"order_id": 1034}})
     assert edited.json()["decision"]["arguments"] == {"order_id": 1034, "asker": ASKER}
-    told = await house.outcome(key, waiting[-1].data["run_id"])
+    told = await house.outcome(key, waiting[-1])
     [result] = [event.data for event in told if event.type == "tool.result"]
     assert (result["failure"], "There is no order 1034." in result["content"]) == ("refused", True)
     assert await house.state() == before
@@ -256,7 +258,7 @@ async def test_an_approved_call_is_made_for_the_asker_as_the_journal_says(house:
     path = f"/v1/approvals/{waiting[-1].data['approvals'][0]}"
     page_sends = {"order_id": OWN_OPEN, "asker": ASKER}
     assert (await house.post(path, clerk, {"decision": "edit", "arguments": page_sends})).status_code == 200
-    told = await house.outcome(key, waiting[-1].data["run_id"])
+    told = await house.outcome(key, waiting[-1])
     assert [event.data["ok"] for event in told if event.type == "tool.result"] == [True]
     assert [line for line in house.log if line.startswith("POST")] == [f"POST /orders/{OWN_OPEN}/cancel"]
     async with house.service.services.knowledge.database.read() as connection:
