@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from uuid import UUID, uuid5
 
+import orjson
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,11 +17,14 @@ from records.database import Database
 from records.ids import new_id
 from records.schema import cache_entries as entries
 from records.schema import cache_sources, collections, documents
+from retrieval.cache.agreement import cited, plain
 from retrieval.cache.answers import CachedAnswer, FreshAnswer
 from retrieval.cache.candidates import Kept
 from retrieval.cache.removal import delete_entries, delete_where
 from retrieval.cache.scope import Scope
 from retrieval.documents import Source
+
+_ANSWERS = UUID("8d5e0a53-6a4e-4a4c-9c1f-0c6c1c0f5a11")
 
 _HALF_LIFE = timedelta(days=7)
 """After so long, having been given once counts half."""
@@ -124,7 +129,7 @@ class Entries:
                 "scope": scope.key,
                 "asked": asked_key(asked),
                 "question": question,
-                "answer": like or entry_id,
+                "answer": like or answer_name(fresh),
                 "text": fresh.text,
                 "query": fresh.query,
                 "sources": [asdict(source) for source in fresh.sources],
@@ -225,6 +230,12 @@ class Entries:
 def asked_key(asked: str) -> str:
     """The key under which a question is found again: SHA-256 (hex)."""
     return sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def answer_name(fresh: FreshAnswer) -> str:
+    """The name of an answer: the same for those that say the same, letter for letter, of the same documents."""
+    claimed = sorted({(source.document_id, source.version) for source in cited(fresh)})
+    return str(uuid5(_ANSWERS, orjson.dumps([plain(fresh.text), claimed]).hex()))
 
 
 def worth_of(times: int, at: datetime) -> float:

@@ -16,7 +16,7 @@ from records.database import Database
 from records.schema import metadata
 from tests.support.postgres import SERVER, create_postgres, drop_postgres
 
-_TABLES = ("idempotency", *(name for name in metadata.tables if name.startswith("memory_")))
+_TABLES = ("idempotency", *(name for name in metadata.tables if name.startswith(("memory_", "cache_"))))
 
 
 class Hands:
