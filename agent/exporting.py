@@ -80,7 +80,7 @@ class SessionExport:
             row = (await connection.execute(select(*(runs.c[name] for name in _RUN)).where(*is_it))).first()
             if row is None:
                 return None
-            parts: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+            parts: dict[str, Any] = {name: getattr(row, name) for name in _RUN}
             for name, table, columns, order in (
                 ("steps", steps, _STEP, "seq"),
                 ("approvals", approvals, _APPROVAL, "id"),
@@ -95,4 +95,4 @@ class SessionExport:
     ) -> list[dict[str, Any]]:
         mine = (table.c.tenant == tenant, table.c.run_id == run_id)
         query = select(*(table.c[name] for name in columns)).where(*mine).order_by(table.c[order])
-        return [dict(row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - as above
+        return [{name: getattr(row, name) for name in columns} for row in await connection.execute(query)]

@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from agent import approval, idempotency
+from agent.deleting import SessionBusy
 from agent.errors import (
     AgentRunError,
     ModelNotOffered,
@@ -90,6 +91,7 @@ FAILURES: dict[type[Exception], Failure] = {
     idempotency.KeyReused: Failure("idempotency_key_reused", 422),
     idempotency.KeyInProgress: Failure("idempotency_in_progress", 409, retryable=True),
     SessionNotFound: Failure("session_not_found", 404),
+    SessionBusy: Failure("session_busy", 409, retryable=True),
     memory.MemoryStoreError: Failure("memory_error", 500),
     memory.MemoryNotFound: Failure("memory_not_found", 404),
     memory.MemoryForgotten: Failure("memory_forgotten", 410),

@@ -20,6 +20,8 @@ def search_query(question: str, history: Sequence[Message]) -> str:
     A follow-up ("and for shoes?", "how long does it take?") carries too little to be found alone, so the user's
     previous message is put in front of it.
     """
-    previous = next((message.content for message in reversed(history) if message.role == "user"), "")
+    # With a name it is not what the user said, but a summary of it.
+    said = (message.content for message in reversed(history) if message.role == "user" and message.name is None)
+    previous = next(said, "")
     leans = len(question.split()) <= _SHORT or _LEANING.search(question)
     return f"{previous}\n{question}" if previous and leans else question

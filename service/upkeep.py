@@ -11,7 +11,7 @@ _log = structlog.get_logger("cairn.service")
 
 
 @asynccontextmanager
-async def every(seconds: float, act: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def every(seconds: float, act: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
     """Do something now and then while the block goes on; what fails once is done again."""
 
     async def ticking() -> None:
