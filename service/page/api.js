@@ -16,7 +16,7 @@ export class Problem extends Error {
   }
 }
 
-const UNREACHABLE = { status: 0, code: "unreachable", detail: "The service cannot be reached." };
+export const UNREACHABLE = { status: 0, code: "unreachable", detail: "The service cannot be reached." };
 const WITHOUT_KEY = { status: 401, code: "unauthenticated", detail: "The service answers only with a key." };
 const NONE = { items: [], next_cursor: null, forbidden: true };
 
@@ -46,12 +46,14 @@ async function request(path, options = {}) {
   }
 }
 
-const getJson = async (path, options) => parse(await (await request(path, options)).text());
+export const getJson = async (path, options) => parse(await (await request(path, options)).text());
 
 /** A list that the page can do without: for a key that may not see it, it is empty. */
 const optional = (list) => list.catch((error) => (error.status === 403 ? NONE : Promise.reject(error)));
-const part = encodeURIComponent;
 const JSON_BODY = { "Content-Type": "application/json" };
+export const part = encodeURIComponent;
+export const sendJson = (path, body) => getJson(path, { method: "POST", headers: JSON_BODY, body: JSON.stringify(body) });
+export const remove = (path) => request(path, { method: "DELETE" });
 
 export const api = {
   ready: () => request("readyz"),
@@ -61,12 +63,12 @@ export const api = {
   documents: (limit, cursor) =>
     optional(getJson(`v1/documents?limit=${limit}${cursor ? `&cursor=${part(cursor)}` : ""}`)),
   document: (id, version) => getJson(`v1/documents/${part(id)}${version ? `?version=${part(version)}` : ""}`),
-  deleteDocument: (id) => request(`v1/documents/${part(id)}`, { method: "DELETE" }),
+  deleteDocument: (id) => remove(`v1/documents/${part(id)}`),
   run: (id, signal) => getJson(`v1/runs/${part(id)}`, { signal }),
   approvals: () => optional(getJson("v1/approvals?status=pending&limit=50")),
   approval: (id) => getJson(`v1/approvals/${part(id)}`),
-  decide: (id, decision) =>
-    getJson(`v1/approvals/${part(id)}`, { method: "POST", headers: JSON_BODY, body: JSON.stringify(decision) }),
+  decide: (id, decision) => sendJson(`v1/approvals/${part(id)}`, decision),
+  feedback: (runId, said) => sendJson(`v1/runs/${part(runId)}/feedback`, said),
   cancel: (runId) => request(`v1/runs/${part(runId)}/cancel`, { method: "POST" }),
 
   /** Start a run; its body is the event stream. */

@@ -1,6 +1,6 @@
 // The page: puts its parts together and listens to the keyboard.
 
-import { api } from "./api.js";
+import { api, Problem, UNREACHABLE } from "./api.js";
 import { ApprovalCard } from "./approval.js";
 import { Conversation } from "./conversation.js";
 import { byId, el } from "./dom.js";
@@ -19,9 +19,17 @@ const library = new Library({
   onOpen: (document, opener) => panel.showDocument(document, opener),
   onChange: () => showExamples(),
 });
+let memoryPanel = null;
+/** What is remembered is looked at now and then: its part of the page comes only when it is asked for. */
+async function memory() {
+  const { MemoryPanel } = await import("./memory.js").catch(() => Promise.reject(new Problem(UNREACHABLE)));
+  return (memoryPanel ??= new MemoryPanel(panel));
+}
+
 const onSource = (source, claims, opener) => panel.showSource(source, claims, opener);
 const conversation = new Conversation({
   onSource,
+  onMemory: (id, opener) => attempt(async () => (await memory()).showRecord(id, opener)),
   onBusy: showBusy,
   onRun: () => attempt(() => Promise.all([loadSessions(), countPending()])),
   onRefused: (question) => {
@@ -104,8 +112,8 @@ async function showExamples() {
   const signs = questions.map((question) =>
     el("button", { type: "button", class: "sign", onclick: () => ask(question) }, question),
   );
-  if (!signs.length) {
-    signs.push(el("button", { type: "button", class: "sign", onclick: () => byId("files").click() }, "Add your first document"));
+  if (!signs.length || !(documents.items.length || documents.forbidden)) {
+    signs.unshift(el("button", { type: "button", class: "sign", onclick: () => byId("files").click() }, "Add your first document"));
   }
   byId("examples").replaceChildren(...signs.map((sign) => el("li", {}, sign)));
 }
@@ -163,13 +171,14 @@ message.addEventListener("keydown", (event) => {
 });
 byId("open-approvals").addEventListener("click", (event) => attempt(() => showPending(event)));
 const watch = setInterval(() => document.hidden || countPending().catch(() => {}), PENDING_MS);
+byId("open-memory").addEventListener("click", ({ currentTarget }) => attempt(async () => (await memory()).showTimeline(currentTarget)));
 byId("stop").addEventListener("click", () => conversation.stop());
 byId("try-now").addEventListener("click", knock);
 byId("open-rail").addEventListener("click", () => showRail(true));
 byId("close-rail").addEventListener("click", () => (showRail(false), byId("open-rail").focus()));
 addEventListener("click", ({ target }) => {
   const inside = target.closest("#rail, #open-rail");
-  if (!inside || target.closest("#rail a, #documents button")) showRail(false);
+  if (!inside || target.closest("#rail a, #documents button, #open-memory")) showRail(false);
 });
 addEventListener("keydown", ({ key }) => {
   if (key !== "Escape" || !byId("rail").classList.contains("open")) return;

@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { announce, byId } from "./dom.js";
-import { keepInAddress } from "./sessions.js";
+import { keepInAddress, runInAddress } from "./sessions.js";
 import { runEvents } from "./stream.js";
 import { Turn } from "./turn.js";
 
@@ -18,12 +18,13 @@ function recall(sessionId) {
 export class Conversation {
   /** `onBusy(busy)` follows whether an answer is on its way; `onRun()` is told when a run was started or has ended;
    *  `onRefused(question)` gets back what the service did not take. */
-  constructor({ onSource, onBusy, onRun, onRefused }) {
+  constructor({ onSource, onMemory, onBusy, onRun, onRefused }) {
     this._turns = byId("turns");
     this._onBusy = onBusy;
     this._onRun = onRun;
     this._onRefused = onRefused;
-    this._handlers = { onSource, onRetry: (turn) => this._retry(turn) };
+    const onAfresh = (turn) => this.ask(turn.question, { cache: "bypass" });
+    this._handlers = { onSource, onMemory, onAfresh, onRetry: (turn) => this._retry(turn) };
     this._shown = new AbortController();
     this._live = null;
     this.sessionId = null;
@@ -37,12 +38,12 @@ export class Conversation {
     return this._live !== null;
   }
 
-  /** Ask in the session shown; a first question opens one. */
-  async ask(message) {
+  /** Ask in the session shown; a first question opens one. `wishes` are further fields of the request. */
+  async ask(message, wishes = {}) {
     if (this.busy || !message.trim()) return;
     const turn = this._add(message);
     turn.root.scrollIntoView({ block: "start" });
-    const body = { message, ...(this.sessionId ? { session_id: this.sessionId } : {}) };
+    const body = { message, ...wishes, ...(this.sessionId ? { session_id: this.sessionId } : {}) };
     await this._follow(turn, { body });
     this._onRun();
   }
@@ -76,7 +77,8 @@ export class Conversation {
     const live = recall(sessionId);
     const goesOn = live && !turns.some(({ runId }) => runId === live.runId);
     const last = goesOn ? this._add(live.question) : null;
-    this._turns.lastElementChild?.scrollIntoView({ block: "start" });
+    const wanted = turns.find(({ runId }) => runId === runInAddress());
+    (wanted?.turn.root ?? this._turns.lastElementChild)?.scrollIntoView({ block: "start" });
     await Promise.all([last && this._follow(last, { runId: live.runId }), this._replayAll(turns, signal)]);
   }
 
@@ -109,7 +111,8 @@ export class Conversation {
           if (event.type === "run.waiting") done();
         }
       };
-      follow().catch(() => {}).finally(done);
+      const ends = follow().then(() => turn.feedback?.load());
+      ends.catch(() => {}).finally(done);
     });
   }
 

@@ -30,6 +30,19 @@ export function announce(text) {
 
 export const when = (iso) => new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
+const SPANS = [[60, "second"], [60, "minute"], [24, "hour"], [365, "day"]];
+
+/** How long ago a moment (in ms) was, in words. */
+export function ago(moment) {
+  let count = Math.max(0, Math.round((Date.now() - moment) / 1000));
+  if (count < 5) return "just now";
+  for (const [most, unit] of SPANS) {
+    if (count < most) return `${plural(count, unit)} ago`;
+    count = Math.floor(count / most);
+  }
+  return `${plural(count, "year")} ago`;
+}
+
 /** Fill a list from `load(cursor)`, a page at a time; `row(item)` makes an entry. Gives the first page's items. */
 export async function fillList(list, load, row, empty) {
   const add = ({ items, next_cursor }) => {

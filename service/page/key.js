@@ -25,71 +25,18 @@ export async function anotherKey(refused) {
 }
 
 /** Whether the service knows the key; what it may do with it shows later. */
-async function known(key) {
+async function isKnown(key) {
   const { status } = await fetch("v1/tools", { headers: bearer(key), cache: "no-store" });
   return status !== 401;
 }
 
-function ask(hadOne) {
-  const field = el("input", {
-    id: "key",
-    type: "password",
-    required: true,
-    autocomplete: "off",
-    spellcheck: "false",
-    "aria-describedby": "key-problem",
-  });
-  const problem = el("p", { id: "key-problem", role: "alert" }, hadOne ? "The key you gave before is not accepted any more." : "");
-  const use = el("button", { type: "submit", class: "sign" }, "Use this key");
-  const later = el("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Not now");
-  const form = el(
-    "form",
-    {},
-    el("h2", { id: "key-title" }, "This service asks for a key"),
-    el("p", { class: "soft" }, "Whoever runs it can give you one. It is kept in this tab only, until you close it."),
-    el("label", { for: "key" }, "API key"),
-    field,
-    problem,
-    el("div", { class: "choices" }, use, later),
-  );
-  const dialog = el("dialog", { class: "key", "aria-labelledby": "key-title" }, form);
-
-  async function submit(event) {
-    event.preventDefault();
-    const key = field.value.trim();
-    problem.textContent = "";
-    use.disabled = true;
-    try {
-      // A header takes no other characters, and no key has any.
-      if (/^[!-~]+$/.test(key) && (await known(key))) {
-        sessionStorage.setItem(KEY, key);
-        dialog.close();
-        return;
-      }
-      problem.textContent = "The service does not know this key, or it has ended.";
-    } catch {
-      problem.textContent = "The service cannot be reached. Try again.";
-    } finally {
-      use.disabled = false;
-    }
-    field.setAttribute("aria-invalid", "true");
-    field.select();
-  }
-
-  return new Promise((resolve) => {
-    form.addEventListener("submit", submit);
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      const given = currentKey() !== null;
-      if (given) offerToForget();
-      resolve(given);
-      if (given && declined) whenGiven();
-      declined = !given;
-    });
-    document.body.append(dialog);
-    dialog.showModal();
-    field.focus();
-  });
+async function ask(hadOne) {
+  const { askForKey } = await import("./key_dialog.js");
+  const given = await askForKey(hadOne, { isKnown, keep: (key) => sessionStorage.setItem(KEY, key) });
+  if (given) offerToForget();
+  if (given && declined) whenGiven();
+  declined = !given;
+  return given;
 }
 
 /** While a key is kept, the rail has a way to be rid of it. */

@@ -3,7 +3,7 @@
 import { api } from "./api.js";
 import { unitSpan } from "./codepoints.js";
 import { el, hiddenText, plural, when } from "./dom.js";
-import { placeOf } from "./parts.js";
+import { placeOf, sureButton } from "./parts.js";
 
 const AROUND = 1500; // characters shown before and after a passage
 const HEAD = 20_000; // characters of a document shown at first
@@ -47,7 +47,7 @@ export class Panel {
     this._root = root;
     this._onDeleted = onDeleted;
     this._opener = null;
-    this._turn = 0;
+    this.turn = 0; // counts what was shown and closed: the same number, the same view
     root.addEventListener("cancel", (event) => (event.preventDefault(), this.close()));
     root.addEventListener("click", (event) => event.target === root && root.matches(":modal") && this.close());
     document.addEventListener("keydown", (event) => {
@@ -56,7 +56,7 @@ export class Panel {
   }
 
   close() {
-    this._turn += 1;
+    this.turn += 1;
     if (!this._root.open) return;
     this._root.close();
     if (this._opener?.isConnected) this._opener.focus();
@@ -84,10 +84,10 @@ export class Panel {
     );
     try {
       const { text } = await api.document(source.document_id, source.version);
-      if (mine !== this._turn) return;
+      if (mine !== this.turn) return;
       if (typeof text === "string") this._inContext(passage, text, unitSpan(text, source.start, source.end), claims);
     } catch {
-      if (mine === this._turn) note.textContent = "The document has changed or is gone; this is the passage as it was read.";
+      if (mine === this.turn) note.textContent = "The document has changed or is gone; this is the passage as it was read.";
     }
   }
 
@@ -121,7 +121,7 @@ export class Panel {
     );
     try {
       const { text = "" } = await api.document(document.id, document.version);
-      if (mine !== this._turn) return;
+      if (mine !== this.turn) return;
       const show = (length) => {
         body.replaceChildren(...lines(text.slice(0, length), 0, NOWHERE));
         if (length < text.length) {
@@ -130,7 +130,7 @@ export class Panel {
       };
       show(HEAD);
     } catch (error) {
-      if (mine === this._turn) note.textContent = error.message;
+      if (mine === this.turn) note.textContent = error.message;
     } finally {
       body.removeAttribute("aria-busy");
     }
@@ -141,25 +141,21 @@ export class Panel {
     this._open(opener, null, "Waiting for a decision", ...cards.map((card) => card.root));
   }
 
+  /** Show something else; gives its `turn`. */
+  show(opener, title, ...content) {
+    return this._open(opener, null, title, ...content);
+  }
+
   _deleteButton(document, note) {
-    let sure = false;
-    const onclick = async ({ currentTarget: button }) => {
-      if (!sure) {
-        sure = true;
-        button.textContent = "Delete it for good";
-        return;
-      }
-      button.disabled = true;
+    return sureButton("Delete this document", "Delete it for good", async () => {
       try {
         await api.deleteDocument(document.id);
         this.close();
         this._onDeleted(document);
       } catch (error) {
         note.textContent = error.message;
-        button.disabled = false;
       }
-    };
-    return el("button", { type: "button", class: "danger", onclick }, "Delete this document");
+    });
   }
 
   _open(opener, badge, title, ...content) {
@@ -175,7 +171,7 @@ export class Panel {
       else this._root.showModal();
     }
     heading.focus();
-    return (this._turn += 1);
+    return (this.turn += 1);
   }
 }
 

@@ -32,3 +32,19 @@ export function sourceItem(source, onOpen) {
     ),
   );
 }
+
+/** A button for what cannot be undone: the second press does it. */
+export function sureButton(text, sureText, action) {
+  let sure = false;
+  const onclick = async ({ currentTarget: button }) => {
+    if (!sure) {
+      sure = true;
+      button.textContent = sureText;
+      return;
+    }
+    button.disabled = true;
+    await action();
+    button.disabled = false;
+  };
+  return el("button", { type: "button", class: "danger", onclick }, text);
+}

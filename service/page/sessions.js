@@ -5,7 +5,10 @@ import { byId, el, fillList, when } from "./dom.js";
 
 const PAGE = 30;
 
-export const sessionInAddress = () => new URLSearchParams(location.hash.slice(1)).get("s");
+const inAddress = (name) => new URLSearchParams(location.hash.slice(1)).get(name);
+export const sessionInAddress = () => inAddress("s");
+/** The run of it that is looked for, if one is: `#s=ID&r=ID`. */
+export const runInAddress = () => inAddress("r");
 
 /** Put a session in the address without loading it again. */
 export function keepInAddress(id) {

@@ -4,17 +4,16 @@ import { AnswerText } from "./answer.js";
 import { ApprovalCard } from "./approval.js";
 import { unitSpan } from "./codepoints.js";
 import { el, hiddenText, plural, seconds, sentence } from "./dom.js";
+import { Feedback } from "./feedback.js";
 import { placeOf, pretty, sourceItem } from "./parts.js";
-
-const brief = (values) =>
-  typeof values === "string" ? values : Object.entries(values).map(([name, value]) => `${name} ${pretty(value)}`).join(", ");
+import { cachedStep, found, recalledStep, retrievalStep, toolStep } from "./steps.js";
 
 export class Turn {
-  /** `onSource(source, claim, opener)` opens a source; `onRetry(turn)` asks again. */
-  constructor(question, { onSource, onRetry }) {
+  /** `onSource(source, claim, opener)` opens a source and `onMemory(id, opener)` what is remembered; `onRetry(turn)` asks
+   *  again, `onAfresh(turn)` for an answer that was not given before. */
+  constructor(question, { onSource, onMemory, onRetry, onAfresh }) {
     this.question = question;
-    this._onSource = onSource;
-    this._onRetry = onRetry;
+    Object.assign(this, { _onSource: onSource, _onMemory: onMemory, _onRetry: onRetry, _onAfresh: onAfresh });
     this._answer = new AnswerText((label) => this._marker(label));
     this._way = el("ol", { class: "way", "aria-label": "The way to the answer" });
     this._cited = el("ul", { class: "sources", "aria-label": "Sources" });
@@ -44,6 +43,9 @@ export class Turn {
     this._approvals = new Map();
     this._usage = null;
     this._model = "";
+    this._cached = false;
+    this.feedback = null;
+    this._since = Date.now();
     for (const part of [this._way, this._cited, this._read, this._end]) part.replaceChildren();
     this._answer.reset();
   }
@@ -65,50 +67,34 @@ export class Turn {
     return handler ? this[handler](event) : undefined;
   }
 
-  _started({ model }) {
+  _started({ model, created_at }) {
     this.begin();
     this._model = model;
+    this._since = Date.parse(created_at) || Date.now();
   }
 
-  _retrieved({ collection, sources, duration_ms, query }) {
-    for (const source of sources) this._sources.set(source.label, source);
-    const found = sources.length ? `Read ${plural(sources.length, "passage")}` : "Found no passage";
-    this._way.append(
-      el(
-        "li",
-        { class: "step" },
-        el("span", { class: "did" }, found),
-        ` in ${collection}`,
-        query && query !== this.question ? el("span", { class: "soft" }, ` for “${query}”`) : null,
-        el("span", { class: "soft" }, ` · ${seconds(duration_ms)}`),
-      ),
-    );
-    return `${found}.`;
+  _retrieved(event) {
+    for (const source of event.sources) this._sources.set(source.label, source);
+    this._way.append(retrievalStep(event, this.question));
+    return `${found(event)}.`;
   }
 
-  _called({ call_id, name, arguments: values, effect }) {
-    const state = el("span", { class: "soft" }, " · calling");
-    const body = el("div", { class: "call" }, el("h3", {}, "Arguments"), el("pre", { tabindex: "0" }, pretty(values)));
-    const step = el(
-      "li",
-      { class: "step tool", "data-state": "calling" },
-      el(
-        "details",
-        {},
-        el(
-          "summary",
-          {},
-          el("span", { class: "did" }, name),
-          el("span", { class: "arguments" }, ` ${brief(values)}`),
-          effect && effect !== "read" ? el("span", { class: "effect" }, effect) : null,
-          state,
-        ),
-        body,
-      ),
-    );
-    this._calls.set(call_id, { step, state, body });
-    this._way.append(step);
-    return `Calling ${name}.`;
+  _recalled(event) {
+    if (event.memories.length) this._way.append(recalledStep(event, this._onMemory));
+  }
+
+  _given(event) {
+    const onAfresh = () => this._onAfresh(this);
+    this._way.append(cachedStep(event, { question: this.question, since: this._since, onAfresh }));
+    this._cached = true;
+    return "Answered before.";
+  }
+
+  _called(event) {
+    const call = toolStep(event);
+    this._calls.set(event.call_id, call);
+    this._way.append(call.step);
+    return `Calling ${event.name}.`;
   }
 
   _returned({ call_id, name, ok, content, failure, duration_ms }) {
@@ -171,12 +157,13 @@ export class Turn {
     this._usage = usage;
   }
 
-  _completed({ answer, duration_ms }) {
+  _completed({ run_id, answer, duration_ms }) {
     if (answer !== this._answer.text) this._answer.reset(answer);
     this._finish("completed");
-    const words = [this._model && `Answered by ${this._model}`, seconds(duration_ms)];
+    const words = [this._model && !this._cached && `Answered by ${this._model}`, seconds(duration_ms)];
     if (this._usage?.output_tokens) words.push(plural(this._usage.input_tokens + this._usage.output_tokens, "token"));
-    this._end.append(el("p", { class: "soft" }, words.filter(Boolean).join(" · ")));
+    this.feedback = new Feedback(run_id);
+    this._end.append(el("p", { class: "soft" }, words.filter(Boolean).join(" · ")), this.feedback.root);
     const cited = this._spans.size ? ` ${plural(this._spans.size, "source")}.` : "";
     return `${plain(answer)}${cited}`;
   }
@@ -266,6 +253,8 @@ const plain = (text) => text.replace(/\[\d{1,3}(?:\s*,\s*\d{1,3})*\]|\*\*|`|^#{1
 const HANDLERS = {
   "run.started": "_started",
   "retrieval.completed": "_retrieved",
+  "memory.recalled": "_recalled",
+  "cache.hit": "_given",
   "tool.call": "_called",
   "tool.result": "_returned",
   "text.delta": "_delta",

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
 
 from models.messages import ModelRequest
 from models.scripted import ScriptedModel, ScriptItem
@@ -77,7 +77,9 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     opened = await browser.new_context(viewport=WIDE, reduced_motion="reduce", color_scheme="light")
-    opened.set_default_timeout(20_000)
+    # A guard against hanging for ever, not a measure of speed: the machine may be busy.
+    opened.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
     yield opened
     await opened.close()
 
