@@ -183,7 +183,7 @@ class AnswerCache:
         self._learning.count(scope.tenant, "stored")
         await self._upkeep.grew(scope.tenant)
         if consulted.vector is not None:
-            await self._index.add(scope, entry_id, question, consulted.vector)
+            self._index.add(scope, entry_id, question, consulted.vector)
 
 
 @contextmanager

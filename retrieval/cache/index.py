@@ -1,9 +1,14 @@
-"""The index of questions that were answered: it proposes, the record decides. It can be made anew from the record."""
+"""The index of questions that were answered: it proposes, the record decides. It can be made anew from the record.
+
+A store's write costs a flush, which other searches wait for. So what was just kept is searched in memory, and written
+a batch at a time by ``tend``; what other processes keep is found once they have.
+"""
 
 import asyncio
 import hashlib
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -26,7 +31,28 @@ Vector = Any
 """Floats, shape ``(dimension,)``."""
 
 _AT_ONCE = 100
+_UNWRITTEN = 1000
+"""Entries searched in memory until they are written; of more of them the oldest are found once they are."""
+
 _log = structlog.get_logger("cairn.cache")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    tenant: str
+    scope: str
+    question: str
+    vector: Vector
+
+    def is_in(self, tenant: str, scope: str) -> bool:
+        return (self.tenant, self.scope) == (tenant, scope)
+
+    def cosine(self, vector: Vector) -> float:
+        return float(self.vector @ vector)
+
+    def point(self, entry_id: str) -> Point:
+        payload = {"tenant": self.tenant, "collection": COLLECTION, "document_id": entry_id, "version": ""}
+        return Point(id=entry_id, vector=self.vector, text=self.question, payload={**payload, "acl": [self.scope]})
 
 
 class AnswerIndex:
@@ -45,6 +71,7 @@ class AnswerIndex:
         self._missing: set[str] = set()
         self._ensuring: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._orphans: defaultdict[str, set[str]] = defaultdict(set)
+        self._unwritten: OrderedDict[str, _Entry] = OrderedDict()
 
     async def vector(self, question: str) -> Vector:
         """A question as it is searched for and indexed."""
@@ -57,8 +84,9 @@ class AnswerIndex:
         Raises:
             RetrievalError: The store cannot be reached.
         """
+        unwritten = {key: each.cosine(vector) for key, each in self._unwritten.items() if each.is_in(tenant, scope)}
         if tenant in self._missing or not await self._is_there(tenant):
-            return {}
+            return _first(unwritten, limit)
         name, query = self._name(tenant), DenseQuery(vector=vector, limit=limit)
         try:
             [hits] = await self._store.search(name, [query], _of_scope(tenant, scope), payloads=False)
@@ -66,15 +94,19 @@ class AnswerIndex:
             # The store was emptied behind our back; the next time makes the index anew.
             self._known.discard(tenant)
             raise
-        return {hit.id: hit.score for hit in hits}
+        return _first({hit.id: hit.score for hit in hits} | unwritten, limit)
 
     def doubt(self, tenant: str, ids: set[str]) -> None:
         """Note that entries which the index proposed are not in the record; ``tend`` looks after them."""
         self._orphans[tenant] |= ids
+        for entry_id in ids:
+            self._unwritten.pop(entry_id, None)
 
-    async def add(self, scope: Scope, entry_id: str, question: str, vector: Vector) -> None:
-        """Put an entry into the index that was just recorded."""
-        await self._write(scope.tenant, {entry_id: (scope.key, question, vector)})
+    def add(self, scope: Scope, entry_id: str, question: str, vector: Vector) -> None:
+        """Let an entry be found that was just recorded."""
+        self._unwritten[entry_id] = _Entry(scope.tenant, scope.key, question, vector)
+        if len(self._unwritten) > _UNWRITTEN:
+            self._unwritten.popitem(last=False)
 
     async def tend(self) -> None:
         """Write what is in the record only, and remove what is in the index only, for every tenant."""
@@ -108,24 +140,26 @@ class AnswerIndex:
                 rows = (await connection.execute(query.limit(_AT_ONCE))).all()
             if not rows:
                 return
-            vectors = await self._embedder.embed([row.question for row in rows])
+            unknown = [row.question for row in rows if row.id not in self._unwritten]
+            vectors = iter(await self._embedder.embed(unknown) if unknown else ())
             await self._write(
                 tenant,
-                {row.id: (row.scope, row.question, vector) for row, vector in zip(rows, vectors, strict=True)},
+                {
+                    row.id: self._unwritten.get(row.id) or _Entry(tenant, row.scope, row.question, next(vectors))
+                    for row in rows
+                },
             )
 
-    async def _write(self, tenant: str, written: Mapping[str, tuple[str, str, Vector]]) -> None:
+    async def _write(self, tenant: str, written: Mapping[str, _Entry]) -> None:
         name = await self._ensure(tenant)
-        points = [
-            Point(id=entry_id, vector=vector, text=question, payload=_payload(tenant, entry_id, scope))
-            for entry_id, (scope, question, vector) in written.items()
-        ]
-        await self._store.upsert(name, points)
+        await self._store.upsert(name, [each.point(entry_id) for entry_id, each in written.items()])
         mine = (entries.c.tenant == tenant, entries.c.id.in_(written))
         async with self._database.write() as connection:
             locked = select(entries.c.id).where(*mine).order_by(entries.c.id).with_for_update()
             there = set(await connection.scalars(locked))
             await connection.execute(update(entries).where(*mine).values(indexed=self.model))
+        for entry_id in written:
+            self._unwritten.pop(entry_id, None)
         if late := written.keys() - there:
             # Deleted while their points were being written.
             await self._store.delete(name, _of_entries(tenant, sorted(late)))
@@ -180,8 +214,8 @@ class AnswerIndex:
         return f"{_prefix(tenant)}{self.model}"
 
 
-def _payload(tenant: str, entry_id: str, scope: str) -> Mapping[str, Any]:
-    return {"tenant": tenant, "collection": COLLECTION, "document_id": entry_id, "version": "", "acl": [scope]}
+def _first(found: Mapping[str, float], limit: int) -> dict[str, float]:
+    return dict(sorted(found.items(), key=lambda each: -each[1])[:limit])
 
 
 def _prefix(tenant: str) -> str:
