@@ -19,6 +19,31 @@ from records.tenancy import Crossing, across_tenants
 RESTING = "waiting_approval"
 _SPARED = {"stalled": case((runs.c.stalled > 0, runs.c.stalled - 1), else_=0)}
 
+# The row of the run is locked, so that nobody takes it up, ends it or lets it rest meanwhile; then what the session's
+# row says is looked at as it is once it is locked, too. Only the order depends on what was read before.
+_TAKE_TURN = f"""
+WITH mine AS (
+    SELECT id FROM runs
+    WHERE id = $1 AND tenant = $2 AND fence = $4 AND result IS NULL AND status <> '{RESTING}' FOR UPDATE
+)
+UPDATE sessions SET turn = mine.id FROM mine
+WHERE sessions.id = $3 AND sessions.tenant = $2 AND (sessions.turn = mine.id OR (sessions.turn IS NULL AND NOT EXISTS (
+    SELECT FROM runs WHERE session_id = $3 AND tenant = $2 AND id < $1 AND result IS NULL AND status <> '{RESTING}'
+))) RETURNING sessions.id
+"""  # noqa: S608 - put together from what stands in this file
+# Those that end or rest leave it themselves; but not in an older version of Cairn. Gives whether there is a session.
+_FREE_TURN = f"""
+WITH left_behind AS (
+    SELECT runs.id FROM runs, sessions
+    WHERE sessions.id = $2 AND sessions.tenant = $1 AND runs.id = sessions.turn AND runs.tenant = $1
+        AND (runs.result IS NOT NULL OR runs.status = '{RESTING}') FOR UPDATE OF runs
+), freed AS (
+    UPDATE sessions SET turn = NULL FROM left_behind
+    WHERE sessions.id = $2 AND sessions.tenant = $1 AND sessions.turn = left_behind.id
+)
+SELECT count(*) FROM sessions WHERE id = $2 AND tenant = $1
+"""  # noqa: S608 - put together from what stands in this file
+
 
 class Claims:
     """The leases in the table of runs.
@@ -106,8 +131,21 @@ class Claims:
             rows = await connection.execute(across_tenants(query, Crossing.CLAIMS))
             return {row.id: row.cancel_reason for row in rows}
 
+    async def take_turn(self, record: RunRecord) -> bool:
+        """Whether the run may go on in its session, of whose runs one does at any moment, in whatever process.
+
+        If so its session is its own until it ends or rests, whoever takes it up meanwhile. The runs of a session go in
+        the order in which they came, but for those that have rested: these wait for one that has begun since.
+        PostgreSQL only: whoever is alone needs none of this.
+        """
+        mine = (record.id, record.tenant, record.session_id)
+        if await self._database.postgres(_TAKE_TURN, *mine, record.fence):
+            return True
+        # Nobody can be waited for in a session that was deleted.
+        return not await self._database.postgres(_FREE_TURN, *mine[1:]) and await self.is_next(record)
+
     async def is_next(self, record: RunRecord) -> bool:
-        """Whether no earlier run of the session goes on: runs of a session go one after the other, as they came."""
+        """Whether no earlier run of the session goes on."""
         earlier = and_(runs.c.session_id == record.session_id, runs.c.id < record.id, runs.c.tenant == record.tenant)
         query = select(runs.c.id).where(earlier, runs.c.result.is_(None), runs.c.status != RESTING).limit(1)
         async with self._database.read() as connection:

@@ -17,7 +17,7 @@ from memory.sessions import add_messages
 from models.messages import Message
 from records.database import Database, Dml
 from records.ids import now
-from records.schema import approvals, messages, runs, steps, webhook_deliveries
+from records.schema import approvals, messages, runs, sessions, steps, webhook_deliveries
 
 StepKind = Literal["retrieval", "model", "tool"]
 
@@ -143,6 +143,7 @@ class SqlJournal:
             *end(claim, transition.ended, transition.begun),
             *(approvals.insert().values(**row) for row in transition.asked),
             *(remember(claim, transition.said) if transition.said else ()),
+            *([leave(claim)] if transition.asked else ()),
             *(webhook_deliveries.insert().values(**row) for row in told),
         ]
         if not await self._database.write_at_once(statements, only_if=hold(claim, transition.lease, status=status)):
@@ -199,6 +200,12 @@ def remember(claim: Claim, said: Sequence[Message]) -> list[Dml]:
     # While it waited the history said so. What is deleted and what is inserted are different rows.
     mine = (messages.c.session_id == claim.session_id, messages.c.run_id == claim.run_id)
     return [delete(messages).where(messages.c.tenant == claim.tenant, *mine), *written]
+
+
+def leave(claim: Claim) -> Update:
+    """Leaves the session to its next run."""
+    mine = (sessions.c.id == claim.session_id, sessions.c.tenant == claim.tenant, sessions.c.turn == claim.run_id)
+    return update(sessions).where(*mine).values(turn=None)
 
 
 def _again(claim: Claim, intent: Intent, moment: datetime) -> Dml:

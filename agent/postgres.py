@@ -51,8 +51,9 @@ forgotten AS (
         WITH ORDINALITY AS m (role, content, detail, place)
     ORDER BY m.place
 ), used AS (
-    UPDATE sessions SET updated_at = $6 FROM held
-    WHERE sessions.id = held.session_id AND sessions.tenant = $9::text AND $8::text <> '[]'
+    UPDATE sessions SET turn = nullif(turn, held.id),
+        updated_at = CASE WHEN $8::text = '[]' THEN updated_at ELSE $6 END
+    FROM held WHERE sessions.id = held.session_id AND sessions.tenant = $9::text
 )
 SELECT count(*) FROM held
 """  # noqa: S608 - put together from what stands in this file
@@ -60,8 +61,8 @@ SELECT count(*) FROM held
 
 _ACCEPT = f"""
 WITH session AS (
-    INSERT INTO sessions (id, tenant, principal, title, created_at, updated_at)
-    SELECT $1, $2, $3, $4, $5, $5 WHERE $4::text IS NOT NULL
+    INSERT INTO sessions (id, tenant, principal, title, created_at, updated_at, turn)
+    SELECT $1, $2, $3, $4, $5, $5, $6 WHERE $4::text IS NOT NULL
 ), run AS (
     INSERT INTO runs (id, tenant, principal, session_id, status, model, config_version, request, authority, lane,
         fence, lease_owner, lease_until, created_at)

@@ -31,7 +31,7 @@ from agent.lanes import LANES, Lane
 from agent.record import RunRecord, run_record
 from records.database import Database
 from records.ids import now
-from records.schema import approvals, runs
+from records.schema import approvals, runs, sessions
 from records.tenancy import Crossing, across_tenants
 
 
@@ -160,17 +160,24 @@ def _first(run: FromClause, condition: ColumnElement[bool]) -> "ScalarSelect[str
 
 
 def _ready(run: FromClause, lane: Lane, *, begun_only: bool = False) -> ColumnElement[bool]:
-    """Whether the run waits in the lane, and no earlier one of its session goes on or waits."""
+    """Whether the run waits in the lane, and it is its turn in its session: see ``Claims.take_turn``."""
     earlier = runs.alias()
     before = and_(
         earlier.c.tenant == run.c.tenant,
         earlier.c.session_id == run.c.session_id,
         earlier.c.id < run.c.id,
-        earlier.c.result.is_(None),
-        earlier.c.status != RESTING,
+        *_goes_on(earlier),
     )
-    condition = and_(_queued(run), run.c.lane == lane, ~exists().where(before))
+    mine = (sessions.c.id == run.c.session_id, sessions.c.tenant == run.c.tenant)
+    own = exists().where(*mine, sessions.c.turn == run.c.id)
+    holder = runs.alias()
+    others = exists().where(*mine, holder.c.id == sessions.c.turn, holder.c.tenant == run.c.tenant, *_goes_on(holder))
+    condition = and_(_queued(run), run.c.lane == lane, or_(own, and_(~others, ~exists().where(before))))
     return and_(condition, run.c.fence > 0) if begun_only else condition
+
+
+def _goes_on(run: FromClause) -> "tuple[ColumnElement[bool], ...]":
+    return run.c.result.is_(None), run.c.status != RESTING
 
 
 def _queued(run: FromClause) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import Row, bindparam, select, update
 
 from agent.idempotency import RequestKey, bind, run_of
-from agent.journal import LEASE, Claim, Intent, Outcome, StepKind, begin, end, hold, remember, taken_over
+from agent.journal import LEASE, Claim, Intent, Outcome, StepKind, begin, end, hold, leave, remember, taken_over
 from agent.lanes import Lane
 from agent.webhooks.notices import Notices
 from memory.sessions import Session, add_session, new_session
@@ -186,7 +186,11 @@ class RunStore:
         values = {name: getattr(record, name) for name in _ACCEPTED}
         leased = dict(zip(("lease_owner", "lease_until"), self._lease(record), strict=True))
         return [
-            *([] if session is None else [add_session(session, record.tenant, record.principal)]),
+            *(
+                []
+                if session is None
+                else [add_session(session, record.tenant, record.principal).values(turn=record.id)]
+            ),
             runs.insert().values(config_version=config_version, subject_token=record.sealed_token, **values, **leased),
             *begin(record.claim, [first]),
         ]
@@ -288,7 +292,7 @@ class RunStore:
     ) -> bool:
         held = hold(claim, status=status, result=dict(result), subject_token=None)
         notices = [webhook_deliveries.insert().values(**row) for row in told]
-        statements = [*end(claim, ended), *remember(claim, said), *notices]
+        statements = [*end(claim, ended), *remember(claim, said), leave(claim), *notices]
         return await self._database.write_at_once(statements, only_if=held)
 
     async def seal(self, run_ids: Collection[str]) -> None:

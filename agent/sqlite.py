@@ -34,7 +34,7 @@ _FORGET = "DELETE FROM messages WHERE session_id = ? AND run_id = ? AND tenant =
 _SAY = """
 INSERT INTO messages (session_id, tenant, run_id, role, content, detail, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
-_USE = "UPDATE sessions SET updated_at = ? WHERE id = ? AND tenant = ?"
+_USE = "UPDATE sessions SET updated_at = ?, turn = NULL WHERE id = ? AND tenant = ?"
 _SESSION = "INSERT INTO sessions (id, tenant, principal, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
 _RUN = """
 INSERT INTO runs (id, tenant, principal, session_id, status, model, config_version, request, authority, lane,

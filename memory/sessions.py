@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, and_, or_, select, update
+from sqlalchemy import Insert, Row, and_, or_, select, update
 
 from memory.conversation.rows import message_row, read_message
 from memory.conversation.summaries import SummaryStore
@@ -173,7 +173,7 @@ def new_session(title: str) -> Session:
     return Session(id=new_id(), title=_shorten(title), created_at=moment, updated_at=moment)
 
 
-def add_session(session: Session, tenant: str, principal: str) -> Dml:
+def add_session(session: Session, tenant: str, principal: str) -> Insert:
     """What inserts a session."""
     return sessions.insert().values(
         id=session.id,

@@ -20,7 +20,7 @@ from records.tenancy import Confined, Crossing, require_confined
 __all__ = ["Database", "DatabaseError"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0005"
+HEAD = "0006"
 
 T = TypeVar("T")
 Dml = Insert | Update | Delete

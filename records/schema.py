@@ -117,6 +117,8 @@ sessions = Table(
     Column("title", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # The run whose turn it is, where several processes share the work.
+    Column("turn", String(36)),
     Index("sessions_by_time", "tenant", "principal", "updated_at"),
 )
 
