@@ -14,6 +14,7 @@ FOLDERS = {
     "cache": "semantic_cache",
     "retail": "tools/retail",
     "memory": "memory",
+    "extraction": "semantic_cache",
 }
 """Name of an evaluation, and the part of the data that it is given."""
 

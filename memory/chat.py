@@ -1,4 +1,4 @@
-"""What the tools of the chat do with long-term memory: on behalf of whoever asks, and on nothing but what is his own."""
+"""What the tools of the chat do with long-term memory: on behalf of whoever asks, and on nothing but what is his."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from memory.extraction import Extractor
 from memory.forgetting import forget_subject
-from memory.heard import heard, runs_of
+from memory.heard import Heard, heard, runs_of
 from memory.learning import learn
 from memory.memory import Memory
 from memory.own_words import own_clauses
@@ -39,6 +39,10 @@ _KEEPS = re.compile(
 _EVERYTHING = re.compile(
     r"\b(?:everything|all|anything|alles)\b.{0,30}\b(?:me|i|mine|my (?:data|memory|memories)|mich|mir)\b"
     r"|\ball (?:of )?my (?:data|memor(?:y|ies)|preferences|information)\b",
+    re.IGNORECASE,
+)
+_TOLD = re.compile(
+    r"^\W*(?:(?:please|can you|could you|would you|bitte)\s+)*(?:remember|merke? dir)(?:,?\s+(?:that|dass))?[\s,:]*",
     re.IGNORECASE,
 )
 _ORDER = re.compile(
@@ -107,21 +111,23 @@ class MemoryInChat:
         A model chooses what it calls a tool with. So what the asker himself says goes first; a text that he did not say
         is only proposed, as something that was concluded.
         """
-        said = await heard(self._memory.store.database, context.principal, context.run_id, context.session_id)
+        said = await self._heard(context)
         principal, run = context.principal, context.run_id
-        drafts = self._extractor.drafts(principal, message=said[0], run_id=run) if said else []
+        drafts = self._extractor.drafts(principal, message=said.message, run_id=run)
         if not drafts:
+            text = _TOLD.sub("", text, count=1) or text
             found = self._extractor.drafts(principal, message=f"Remember that {text}", run_id=run)
-            his = bool(found) and _in_words_of(text, said)
+            his = bool(found) and _in_words_of(text, [said.message, *said.before])
             plain = Draft(subject=Subject("user", asker), kind="fact", text=text, trust="inferred", run_id=run)
             drafts = found[:1] if his else [plain]
         written = [await learn(self._memory, principal, draft, run) for draft in drafts]
         return [_told(each) for each in written if each is not None]
 
     async def asked_to_forget(self, context: Call) -> bool:
-        """Whether the asker has lately said, in words of his own, that something is to be forgotten."""
-        said = await heard(self._memory.store.database, context.principal, context.run_id, context.session_id)
-        return any(_FORGETS.search(_KEEPS.sub(" ", " ".join(_plain(message)))) for message in said)
+        """Whether the asker has lately said so in words of his own, or calls the tool himself."""
+        said = await self._heard(context)
+        wished = (_KEEPS.sub(" ", " ".join(_plain(each))) for each in (said.message, *said.before))
+        return said.calls or any(map(_FORGETS.search, wished))
 
     async def forget(self, asker: str, text: str, context: Call) -> Forgetting:
         """Erase the one record that the text means, or all of the asker's; where it is not clear which, none.
@@ -179,8 +185,11 @@ class MemoryInChat:
         return [each for each in found if each.content.run_id in runs]
 
     async def _says_everything(self, context: Call) -> bool:
-        said = await heard(self._memory.store.database, context.principal, context.run_id, context.session_id)
-        return bool(said) and _EVERYTHING.search(" ".join(_plain(said[0]))) is not None
+        said = await self._heard(context)
+        return said.calls or _EVERYTHING.search(" ".join(_plain(said.message))) is not None
+
+    async def _heard(self, context: Call) -> Heard:
+        return await heard(self._memory.store.database, context.principal, context.run_id, context.session_id)
 
     async def _forgotten_since(self, context: Call) -> bool:
         """Whether the asker has forgotten anything since the run began."""

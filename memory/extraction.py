@@ -18,17 +18,20 @@ MAX_DRAFTS = 5
 """Of one message, at most."""
 
 _PERHAPS = re.compile(
-    r"\b(?:I|we|I['’](?:m|d|ve)) (?:\w+ ){0,3}?(?:like|love|enjoy|hate|dislike|adore|prefer|want|take|drink|have|can['’]t stand"
-    r"|cannot stand|live|reside|moved|relocated|always|never|only|usually|no longer|don['’]t|wear|need|work|speak|am|was born"
-    r"|go by|fond|into|a (?:big |huge )?fan|based|living|allergic|vegan|vegetarian)\b|\bI['’]m\b|\bI['’]ve\b"
-    r"|\bmy\b|\bremember\b|\bforget\b|\bnote\b|\bcall me\b|\bfrom now on\b|\bfuture\b|\bforward\b|\b(?:always|never|immer|nie)\b"
-    r"|\bich\b|\bmein|\bnenn|\bmerke?\b|\bvergiss\b|\bab jetzt\b|\bvon nun an\b|\bkünftig\b|\bzukunft\b",
+    r"\b(?:I|we)['’]?(?:m|ve|d|re)?\b|\bmy\b|\bme\b|\bremember\b|\bforget\b|\bnote\b|\bfrom now on\b|\bfuture\b"
+    r"|\bforward\b|\b(?:always|never)\b|\bich\b|\bmein|\bmich\b|\bmir\b|\bdir\b|\bvergiss\b|\bab jetzt\b|\bsofort\b"
+    r"|\bnun an\b|\bkünftig\b|\bzukunft\b|\b(?:immer|stets|nie)\b",
     re.IGNORECASE,
 )
 
 
 class Extracts(Protocol):
     """What finds in a message what is worth remembering. It proposes; it keeps nothing."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it finds the same in a message each time."""
+        ...
 
     def drafts(
         self,
@@ -51,6 +54,8 @@ class Extracts(Protocol):
 
 class Extractor:
     """Reads by patterns, in microseconds where there is nothing to read."""
+
+    repeatable = True
 
     def drafts(
         self,

@@ -1,9 +1,9 @@
 """What a user has said lately: the message of a run, and those before it in its session."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from sqlalchemy import Select, select
 
 from records.database import Database
@@ -13,24 +13,34 @@ from records.schema import messages, runs, sessions
 _BEFORE = 2
 
 
-async def heard(database: Database, principal: Principal, run_id: str, session_id: str) -> Sequence[str]:
-    """What the principal says in a run, then the last messages that it sent to the session before, newest first."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a principal says in a run, and said before.
+
+    Attributes:
+        message: Its message; empty where there is none.
+        before: The last messages that it sent to the session before, newest first.
+        calls: It has no message but calls a tool itself, in place of any model: nobody knows whose words the arguments
+            are.
+    """
+
+    message: str = ""
+    before: Sequence[str] = ()
+    calls: bool = False
+
+
+async def heard(database: Database, principal: Principal, run_id: str, session_id: str) -> Heard:
+    """What the principal has said lately, as of a run of its own."""
     mine = (runs.c.tenant == principal.tenant, runs.c.principal == principal.id, runs.c.id == run_id)
     earlier = _said(principal, session_id, run_id).with_only_columns(messages.c.content).limit(_BEFORE)
     async with database.read() as connection:
         request = await connection.scalar(select(runs.c.request).where(*mine))
         before = (await connection.execute(earlier)).scalars().all()
-    return [*([] if request is None else [_message(request)]), *before]
-
-
-def _message(request: Mapping[str, Any]) -> str:
-    """What is said in a run. Who calls a tool himself says that by what he calls it with."""
-    call = request.get("call")
-    if not call:
-        return str(request["message"])
-    given = orjson.loads(call["arguments"] or "{}")
-    values = [str(value) for value in given.values()] if isinstance(given, dict) else []
-    return " ".join([call["name"].replace("_", " "), *values])
+    if request is None:
+        return Heard(before=before)
+    if request.get("call") is not None:
+        return Heard(calls=True)
+    return Heard(str(request["message"]), before)
 
 
 async def runs_of(

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 
 from memory.correcting import correct
 from memory.errors import MemoryStoreError
-from memory.extraction import MAX_DRAFTS, Extracts
+from memory.extraction import MAX_DRAFTS, Extractor, Extracts
 from memory.memory import Memory
 from memory.policy import verdict
 from memory.records import Draft
 from memory.store import Written
 from records.principal import Principal
+from records.schema import memory_records as records
 from retrieval.documents import Source
 
 _log = structlog.get_logger("cairn.memory")
@@ -40,6 +42,8 @@ async def remember(
     Raises:
         DatabaseError: The database cannot be reached; some of it may be written, and the next call does the rest.
     """
+    if not extractor.repeatable and await _has_learnt(memory, principal, run_id):
+        extractor = Extractor()
     found = extractor.drafts(
         principal, message=message, answer=answer, run_id=run_id, session_id=session_id, sources=sources
     )
@@ -61,6 +65,16 @@ async def learn(memory: Memory, principal: Principal, draft: Draft, run_id: str)
     except MemoryStoreError as error:
         _log.info("something was not remembered", reason=str(error), run_id=run_id)
         return None
+
+
+async def _has_learnt(memory: Memory, principal: Principal, run_id: str) -> bool:
+    """Whether the run has left a record: their ids begin as its own does."""
+    begins = run_id[: len("01234567-89ab-7def-")]
+    query = select(records.c.id).where(
+        records.c.tenant == principal.tenant, records.c.id >= f"{begins}8", records.c.id < f"{begins}c"
+    )
+    async with memory.store.database.read() as connection:
+        return await connection.scalar(query.limit(1)) is not None
 
 
 def learnt_id(run_id: str, draft: Draft) -> str:

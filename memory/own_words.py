@@ -15,8 +15,8 @@ _QUOTE = "\ufffc"
 
 _MARKED = re.compile(r"^[ \t]*(?:[>|#]|[-*_=]{3,}|\d+[.)]\s|[-*•]\s).*$", re.MULTILINE)
 _SECOND_HAND = re.compile(
-    r"^[ \t]*(?:-+ ?original message|begin forwarded message|(?:from|von|sent|subject|betreff|assistant|system|user|bot):"
-    r"|on .{4,80} wrote:|am .{4,80} schrieb).*"
+    r"^[ \t]*(?:-+ ?original message|begin forwarded message|(?:from|von|sent|subject|betreff|assistant|system|user"
+    r"|bot):|on .{4,80} wrote:|am .{4,80} schrieb).*"
     # Whatever somebody gives a text for, the text follows.
     r"|\b(?:translate|übersetze?|summari[sz]e|fasse? zusammen|proofread|rewrite|rephrase|paraphrase|correct this"
     r"|imagine|pretend|suppose|let's say|role-?play|act as|stell dir vor|angenommen"
@@ -27,14 +27,18 @@ _SECOND_HAND = re.compile(
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
 _SENTENCE = re.compile(r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\bProf)([.!?]+)(?:\s+|$)|\n+|;\s+")
+_GOES_ON = r"(?<!remember)(?<!future)(?<!forward)(?<!now on)(?<!jetzt)(?<!nun an)(?<!zukunft)"
 _CLAUSE = re.compile(
-    r"(?:\s*,)?\s+(?:and|but|also|und|aber)\s+(?=(?:I|I['’]\w+|my|please remember|remember|ich|mein\w*|nenn)\b)"
-    r"|\s*,\s*(?=(?:I|I['’]\w+|my|ich|mein\w*)\s)"
+    r"(?:\s*,)?\s+(?:and|but|also|und|aber)\s+(?=(?:I|I['’]\w+|my [\w '’-]{1,30}? (?:is|are)|please remember"
+    r"|remember|ich|mein\w*|nenn)\b)"
+    rf"|{_GOES_ON}\s*,\s*(?=(?:I|I['’]\w+|my|ich|mein\w*)\s)"
     r"|(?:\s*,)?\s+(?:so|because|since|as|weil|denn|also)\s+(?=(?:I|I['’]\w+|my|please|could|can|what|which|do|ich)\b)"
-    r"|\s*,\s*(?:so\s+)?(?=(?:which|what|how|where|when|who|can|could|would|do|does|is|are|please|should|will|any"
-    r"|welche|was|wie|wo|kann|können|gibt|bitte)\b)",
+    rf"|{_GOES_ON}\s*,\s*(?:so\s+)?(?=(?:which|what|how|where|when|who|can|could|would|do|does|is|are|please|should|will"
+    r"|any|welche|was|wie|wo|kann|können|gibt|bitte)\b)",
     re.IGNORECASE,
 )
+_PLEASE = re.compile(r"(?:[\s,—–-]+(?:please|thanks|thank you|like|well|so|though|bitte|danke))+$", re.IGNORECASE)
+_INITIAL = re.compile(r"\b[A-Z]\w+ [A-Z]$")
 _FILLER = re.compile(
     r"^(?:(?:hi|hello|hey|well|so|ok|okay|right|yes|no|nope|actually|oh|sorry|also|and|but|thanks|thank you|great|btw"
     r"|by the way|fyi|for your information|just so you know|just to let you know|as you know|please note that|note that"
@@ -75,6 +79,8 @@ def _sentences(text: str) -> Iterator[tuple[str, str]]:
     """Each with what it ends with."""
     start = 0
     for match in _SENTENCE.finditer(text):
+        if match[1] == "." and _INITIAL.search(text, start, match.start()):
+            continue
         yield text[start : match.start()].strip(), match[1] or ""
         start = match.end()
     yield text[start:].strip(), ""
@@ -85,7 +91,7 @@ def _clauses(sentence: str, ending: str) -> Iterator[str]:
     if _IF.match(_FILLER.sub("", parts[0])):
         return
     for number, part in enumerate(parts):
-        clause = _FILLER.sub("", part).strip()
+        clause = _PLEASE.sub("", _FILLER.sub("", part)).strip()
         asked = "?" in ending and number == len(parts) - 1 and not _asks_to_remember(clause)
         if clause and not asked and _QUOTE not in clause:
             yield clause

@@ -18,6 +18,7 @@ FORGET_MEMORY = "forget_memory"
 Asker = Annotated[str, FromPrincipal("id")]
 Words = Annotated[str, Field(min_length=1, max_length=2000)]
 
+_NOT_KEPT = "I do not keep that. Passwords, keys and the numbers of cards and accounts are never remembered."
 _ON_BEHALF = "whoever asks does so for somebody else, of whom nothing is remembered"
 
 
@@ -56,7 +57,7 @@ class Forgetting(Protocol):
 
 
 def memory_tools(memory: ChatMemory, timeout: float = 30.0) -> list[Tool]:
-    """The tools ``recall_memory``, ``remember`` and ``forget_memory``, which act for the asker and on what is his own."""
+    """The tools ``recall_memory``, ``remember`` and ``forget_memory``: for the asker, and over what is his own."""
     return [_recalling(memory, timeout), _remembering(memory, timeout), _forgetting(memory, timeout)]
 
 
@@ -93,10 +94,7 @@ def _remembering(memory: ChatMemory, timeout: float) -> Tool:
         _require_himself(context)
         kept = [dict(each) for each in await memory.learn(asker, text, context)]
         if not kept:
-            return ToolResult(
-                content="I do not keep that: passwords, keys and the numbers of cards are not remembered, nor what you did not say.",
-                value=[],
-            )
+            return ToolResult(content=_NOT_KEPT, value=[])
         waiting = all(each["status"] == "proposed" for each in kept)
         said = "It waits for consent before it is remembered:" if waiting else "I will remember:"
         return ToolResult(content="\n".join([said, *map(_line, kept)]), value=kept)
@@ -122,7 +120,7 @@ def _forgetting(memory: ChatMemory, timeout: float) -> Tool:
         asker: Asker,
         context: ToolContext,
     ) -> ToolResult:
-        """Forget something that is remembered about the user, when he asks for it. It is erased and cannot be brought back."""
+        """Forget something that is remembered about the user, when he asks for it. Nothing brings it back."""
         done = await memory.forget(asker, text, context)
         if done.erased:
             things = "It is" if done.erased == 1 else f"{done.erased} memories are"
@@ -154,7 +152,6 @@ def _require_himself(context: ToolContext) -> None:
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    about = ", ".join(
-        str(record[name]) for name in ("kind", "status", "trust") if record.get(name) not in (None, "active")
-    )
-    return f"- {record['text']} ({about}, since {record['since']}, version {record['version']}, id {record['id']})"
+    waiting = "" if record["status"] == "active" else f"{record['status']} "
+    about = f"{waiting}{record['kind']} since {record['since']}, version {record['version']}, {record['id']}"
+    return f"- {record['text']} ({about})"

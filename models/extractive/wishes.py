@@ -67,7 +67,7 @@ def _words(spec: ToolSpec) -> set[str]:
 
 
 def _verbs(spec: ToolSpec) -> set[str]:
-    """The stems of its name and of what its examples begin with: where it takes any text, the rest says nothing of it."""
+    """The stems of its name and of what its examples begin with; where it takes any text, the rest says nothing."""
     firsts = [tokens(_POLITE.sub("", example, count=1))[:1] for example in spec.examples]
     return {stem(word) for word in (*words_of(spec.name), *(word for first in firsts for word in first))}
 
