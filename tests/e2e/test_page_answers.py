@@ -1,7 +1,6 @@
 """What the page says of an answer: what was remembered for it, that it was given before, and whether it was right."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +18,9 @@ QUESTION = "How do I take my coffee?"
 ANSWER = "You take it black."
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def service(tmp_path: Path) -> AsyncIterator[LocalService]:
-    async with running_service(tmp_path, model=ScriptedModel(lambda _: [ANSWER])) as service:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalService]:
+    async with running_service(tmp_path_factory.mktemp("answers"), model=ScriptedModel(lambda _: [ANSWER])) as service:
         yield service
 
 

@@ -23,10 +23,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 BLACK, MILK = "I like my coffee black, in the morning.", "I like my coffee with oat milk, in the morning."
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def service(tmp_path: Path) -> AsyncIterator[LocalService]:
-    async with running_service(tmp_path, model=ScriptedModel(lambda _: ["I see."])) as service:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def serving(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalService]:
+    async with running_service(tmp_path_factory.mktemp("memory"), model=ScriptedModel(lambda _: ["I see."])) as service:
         yield service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def service(serving: LocalService) -> LocalService:
+    """One that remembers nothing."""
+    for record in await serving.services.memory.reader.list(LOCAL, 200):
+        await serving.services.memory.forget(LOCAL, record.id)
+    return serving
 
 
 async def put(service: LocalService, text: str, **said: Any) -> str:
@@ -183,17 +191,24 @@ async def test_proposals_are_accepted_and_rejected(service: LocalService, page: 
     assert [(await stands(service, each)).status for each in (taken, refused)] == ["active", "rejected"]
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def guarded(tmp_path: Path) -> AsyncIterator[LocalService]:
+    """A service of its own, since from the first key on it answers nobody without one."""
+    async with running_service(tmp_path, model=ScriptedModel(lambda _: ["I see."])) as service:
+        yield service
+
+
 async def test_a_key_that_may_only_read_hears_that_it_may_not_decide(
-    service: LocalService, context: BrowserContext
+    guarded: LocalService, context: BrowserContext
 ) -> None:
-    keys = KeyStore(service.services.knowledge.database)
+    keys = KeyStore(guarded.services.knowledge.database)
     scopes: frozenset[Scope] = frozenset({"memory:read", "chat"})
     made = await keys.create(tenant="default", name="reader", scopes=scopes)
     asker = Principal(id=made.key.id)
     draft = Draft(subject=Subject("user", asker.id), kind="fact", text="You own a boat.", trust="inferred", author="m")
-    proposed = (await service.services.memory.propose(asker, draft)).version
+    proposed = (await guarded.services.memory.propose(asker, draft)).version
     page = await context.new_page()
-    await page.goto(service.url)
+    await page.goto(guarded.url)
     await page.get_by_role("dialog").get_by_role("textbox").fill(made.text)
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("dialog")).to_have_count(0)
@@ -202,7 +217,7 @@ async def test_a_key_that_may_only_read_hears_that_it_may_not_decide(
     await card.get_by_role("button", name="Accept").click()
     await expect(card.get_by_role("alert")).to_contain_text("memory:write")
     await expect(card.get_by_role("button", name="Accept")).to_have_count(0)
-    assert (await service.services.memory.reader.get(asker, proposed.id)).status == "proposed"
+    assert (await guarded.services.memory.reader.get(asker, proposed.id)).status == "proposed"
 
 
 async def test_what_came_from_a_source_is_taken_back_once_its_effect_was_seen(
