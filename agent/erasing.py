@@ -135,8 +135,10 @@ class ConversationEraser:
         columns = idempotency.c
         mine = (columns.tenant == erasure.tenant, columns.principal == erasure.principal)
         async with self._database.write() as connection:
-            for says in _says(erasure, columns.response):
-                rows = await connection.execute(select(idempotency).where(*mine, columns.response.isnot(None), says))
+            for condition in says(erasure, columns.response):
+                rows = await connection.execute(
+                    select(idempotency).where(*mine, columns.response.isnot(None), condition)
+                )
                 for row in rows.all():
                     if erasure.redaction.data(row.response) is not row.response:
                         key = (columns.route == row.route, columns.key == row.key)
@@ -157,14 +159,14 @@ def _searches(erasure: Erasure) -> Iterator[Select[Any]]:
     if erasure.principal is None:
         return
     own = select(runs.c.id).where(runs.c.tenant == tenant, runs.c.principal == erasure.principal)
-    for says in _says(erasure, runs.c.request, runs.c.result):
-        yield own.where(says)
+    for condition in says(erasure, runs.c.request, runs.c.result):
+        yield own.where(condition)
     for table, columns in _COLUMNS.items():
-        for says in _says(erasure, *(table.c[name] for name in columns)):
-            yield select(table.c.run_id).where(table.c.tenant == tenant, table.c.run_id.in_(own), says).distinct()
+        for condition in says(erasure, *(table.c[name] for name in columns)):
+            yield select(table.c.run_id).where(table.c.tenant == tenant, table.c.run_id.in_(own), condition).distinct()
 
 
-def _says(erasure: Erasure, *columns: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+def says(erasure: Erasure, *columns: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
     """Conditions that hold of every row that has one of the texts, and of some others; a few texts each."""
     for some in _some(erasure.redaction.marks, _AT_ONCE):
         yield or_(

@@ -16,6 +16,7 @@ from service.commands import (
     runs,
     search,
     serve,
+    sessions,
     tools,
     vectors,
     webhooks,
@@ -62,6 +63,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(autonomy.app, name="autonomy")
 app.add_typer(memory.app, name="memory")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(webhooks.app, name="webhooks")
 
 

@@ -180,19 +180,36 @@ def snapshot(
 
 @app.command()
 def forget(
-    memory_id: MemoryId,
+    memory_id: Annotated[str | None, typer.Argument(metavar="ID", help="The record's id.")] = None,
     *,
+    subject: Annotated[
+        str | None, typer.Option(help="In place of an id: all that is about user:NAME, entity:NAME or tenant.")
+    ] = None,
+    sessions: Annotated[bool, typer.Option("--sessions", help="With a user: his sessions, too.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop what goes on in them first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Forget a record for real, with all its versions. Nothing brings it back."""
+    """Forget for real: a record with all its versions, or all about somebody. Nothing brings it back."""
+    if (memory_id is None) == (subject is None):
+        raise CommandError("give the id of a record, or --subject")
+    if subject is not None:
+        kind, _, name = subject.partition(":")
+        what = f"all that is known about {printable(subject)}" + (", and all sessions" if sessions else "")
+        if not yes:
+            typer.confirm(f"Forget for good: {what}", abort=True)
+        params = {"subject_type": kind, "subject": name, "sessions": sessions, "cancel": cancel}
+        gone = ask(data_dir, lambda service: service.memory("DELETE", params=params))
+        counts = f"{gone['records']} records" + (f", {gone['sessions']} sessions" if sessions else "")
+        typer.echo(f"Forgotten: {counts}.")
+        return
 
     async def erase(service: Remote) -> None:
-        item = await service.memory("GET", _path(memory_id))
+        item = await service.memory("GET", _path(str(memory_id)))
         if not yes:
             typer.confirm(f"Forget for good: {_line(item['text'])}", abort=True)
         params = {"expected_version": item["version"]}
-        await service.memory("DELETE", _path(memory_id), params=params)
+        await service.memory("DELETE", _path(str(memory_id)), params=params)
 
     ask(data_dir, erase)
     typer.echo("It is forgotten.")

@@ -195,6 +195,18 @@ class Remote:
         """All that is remembered, a line of JSON each."""
         return (await self._response("GET", "/v1/memory/export")).text.split("\n")[:-1]
 
+    async def sessions(self, method: str, session_id: str = "", **request: Any) -> Any:
+        """What the service answers about sessions, or about this one.
+
+        Raises:
+            RemoteProblem: It refuses.
+        """
+        return await self._call(method, f"/v1/sessions{_below(session_id)}", **request)
+
+    async def exported_session(self, session_id: str) -> str:
+        """All that is kept of a session, as JSON."""
+        return (await self._response("GET", f"/v1/sessions{_below(session_id)}/export")).text
+
     async def _call(self, method: str, path: str, **request: Any) -> Any:
         response = await self._response(method, path, **request)
         return response.json() if response.content else None
@@ -217,6 +229,10 @@ class Remote:
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             raise CommandError(f"the service at {self.url} wants an API key that is good there: set CAIRN_API_KEY")
         raise RemoteProblem(problem.get("code", "http_error"), problem.get("detail", f"HTTP {response.status_code}"))
+
+
+def _below(name: str) -> str:
+    return f"/{quote(name, safe='')}" if name else ""
 
 
 class RemoteProblem(CommandError):

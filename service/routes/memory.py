@@ -27,6 +27,7 @@ from service.routes.context import (
     ServicesDep,
     decode_cursor,
     encode_cursor,
+    forbidden,
     invalid_cursor,
     needs,
 )
@@ -52,6 +53,7 @@ from service.schemas.memory import (
     SnapshotBody,
     SnapshotList,
     SnapshotRequest,
+    SubjectForgotten,
     Version,
     export_line,
     memory_body,
@@ -106,6 +108,30 @@ async def list_memory(
         found = await reader.at(principal, point, limit + 1, where=where, before=before)
     items = [MemoryBody(**memory_body(version)) for version in found[:limit]]
     return MemoryList(items=items, next_cursor=encode_cursor(items[-1].id) if len(found) > limit else None)
+
+
+@router.delete("", dependencies=_WRITE, responses=problems(403, 409, 422))
+async def forget_subject(
+    services: ServicesDep,
+    principal: PrincipalDep,
+    subject_type: SubjectType,
+    subject: Annotated[str, Query(max_length=128, description="Its id; for `user` whoever asks, if absent.")] = "",
+    sessions: Annotated[bool, Query(description="The user's sessions, too.")] = False,  # noqa: FBT002 - a query's
+    cancel: Annotated[bool, Query(description="Stop what goes on in them first.")] = False,  # noqa: FBT002
+) -> SubjectForgotten:
+    """Forget for real all that is known about somebody or something, and that you may change."""
+    user = subject_type == "user"
+    about = Subject(subject_type, (subject or principal.id) if user else subject)
+    if sessions and not user:
+        raise ProblemError(422, "invalid_request", "only a user has sessions")
+    if sessions and not principal.may("chat"):
+        raise forbidden("chat")
+    if user and about.id != principal.id and not principal.reads_all:
+        raise ProblemError(403, "memory_forbidden", "what is known about another user is not yours to forget")
+    # First: where one is in use, nothing is forgotten yet.
+    deleted = await services.session_deletion.delete_all(principal, about.id, cancel=cancel) if sessions else 0
+    forgotten = await services.memory.forget_subject(principal, about)
+    return SubjectForgotten(records=len(forgotten), sessions=deleted)
 
 
 @router.get("/snapshots", dependencies=_READ, responses=problems())

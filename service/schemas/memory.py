@@ -256,6 +256,13 @@ class RecallBody(BaseModel):
     items: list[RecalledBody]
 
 
+class SubjectForgotten(BaseModel):
+    """How much was forgotten."""
+
+    records: int
+    sessions: int
+
+
 class SnapshotRequest(BaseModel):
     """A name for what stands now."""
 

@@ -148,10 +148,13 @@ CROSSINGS = {
     },
     "UPKEEP": {
         "agent/approvals.py: expire",
+        "agent/deleting.py: expire",
+        "agent/deleting.py: tend",
         "agent/idempotency.py: purge",
         "agent/webhooks/deliveries.py: backlog",
         "agent/webhooks/deliveries.py: purge",
         "agent/webhooks/reminders.py: remind",
+        "memory/erasing.py: tend",
         "memory/expiry.py: _expired",
         "retrieval/cache/upkeep.py: expire",
     },
