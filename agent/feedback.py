@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import orjson
 import structlog
@@ -26,7 +26,9 @@ class Feedback:
     """What somebody said of an answer.
 
     Attributes:
+        question: What was asked, where that is known.
         entry_id: The answer of the cache that was given, if it was one.
+        score: What that was given with.
         created_at: When it was last said.
     """
 
@@ -35,12 +37,32 @@ class Feedback:
     run_id: str
     verdict: RunVerdict
     comment: str
+    question: str | None = None
     entry_id: str | None = None
+    score: float = 1.0
     created_at: datetime
 
 
 OnFeedback = Callable[[Feedback], Awaitable[None]]
 """Told of a wrong answer: once for each run and principal, but after a crash or a failure again."""
+
+
+class Complaints(Protocol):
+    """Who hears of answers of the cache that were wrong."""
+
+    async def complain(self, tenant: str, entry_id: str, *, question: str | None = None, score: float = 1.0) -> None:
+        """Take it in."""
+        ...
+
+
+def complaints_to(cache: Complaints) -> OnFeedback:
+    """Tell the cache when an answer of its own was wrong."""
+
+    async def tell(said: Feedback) -> None:
+        if said.entry_id is not None:
+            await cache.complain(said.tenant, said.entry_id, question=said.question, score=said.score)
+
+    return tell
 
 
 class FeedbackStore:
@@ -56,10 +78,18 @@ class FeedbackStore:
         self._log = log
         self._on_feedback = on_feedback
 
-    async def give(self, principal: Principal, run_id: str, verdict: RunVerdict, comment: str = "") -> Feedback:
+    async def give(
+        self,
+        principal: Principal,
+        run_id: str,
+        verdict: RunVerdict,
+        comment: str = "",
+        *,
+        question: str | None = None,
+    ) -> Feedback:
         """Say what the principal thinks of the answer of one of its runs, in the place of what it said before.
 
-        Whoever calls this has found the run to be the principal's.
+        Whoever calls this has found the run to be the principal's, and the question in it.
         """
         said = Feedback(
             tenant=principal.tenant,
@@ -67,6 +97,7 @@ class FeedbackStore:
             run_id=run_id,
             verdict=verdict,
             comment=comment,
+            question=question,
             created_at=now(),
         )
         values = {name: getattr(said, name) for name in ("verdict", "comment", "created_at")}
@@ -107,7 +138,8 @@ class FeedbackStore:
         hits = [event for event in await self._log.read(said.run_id) if event.type == "cache.hit"]
         if not hits:
             return said
-        return replace(said, entry_id=orjson.loads(hits[-1].data)["entry_id"])
+        hit = orjson.loads(hits[-1].data)
+        return replace(said, entry_id=hit["entry_id"], score=hit["score"])
 
 
 def _is(tenant: str, principal: str, run_id: str) -> ColumnElement[bool]:

@@ -24,5 +24,6 @@ async def give_feedback(
     if record.status != "completed":
         raise ProblemError(409, "run_not_answered", "the run has no answer of which one could say anything")
     comment = check_message(body.comment, len(body.comment)).text
-    said = await services.feedback.give(principal, run_id, body.verdict, comment)
+    question = record.request["message"]
+    said = await services.feedback.give(principal, run_id, body.verdict, comment, question=question)
     return feedback_body(said)

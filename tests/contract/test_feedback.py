@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.events import CacheHit
-from agent.feedback import Feedback, FeedbackStore
+from agent.feedback import FeedbackStore, complaints_to
 from agent.log import FileEventLog
 from records.database import Database
 from records.ids import new_id
@@ -16,7 +16,7 @@ from records.principal import Principal
 ALICE, BOB = Principal(id="alice"), Principal(id="bob")
 ELSEWHERE = Principal(tenant="elsewhere", id="alice")
 HIT = CacheHit(
-    entry_id="e1", question="Why?", decided_by="exact", score=1.0, threshold=0.0, age_seconds=60.0, decision=()
+    entry_id="e1", question="Why?", decided_by="near", score=0.97, threshold=0.0, age_seconds=60.0, decision=()
 )
 
 
@@ -31,14 +31,14 @@ class Ear:
     """Hears of wrong answers, but for the first few times."""
 
     def __init__(self, deaf: int = 0) -> None:
-        self.heard: list[Feedback] = []
+        self.heard: list[tuple[str, str, str | None, float]] = []
         self._deaf = deaf
 
-    async def __call__(self, said: Feedback) -> None:
+    async def complain(self, tenant: str, entry_id: str, *, question: str | None = None, score: float = 1.0) -> None:
         if self._deaf:
             self._deaf -= 1
             raise OSError("nobody is there")
-        self.heard.append(said)
+        self.heard.append((tenant, entry_id, question, score))
 
 
 async def cached(log: FileEventLog) -> str:
@@ -71,16 +71,16 @@ async def test_said_at_the_same_time_one_of_them_stands(database: Database, log:
 
 async def test_a_wrong_answer_from_the_cache_is_told_of_once(database: Database, log: FileEventLog) -> None:
     ear, run = Ear(), await cached(log)
-    store = FeedbackStore(database, log, ear)
+    store = FeedbackStore(database, log, complaints_to(ear))
     for verdict in ("right", "wrong", "wrong", "right", "wrong"):
-        await store.give(ALICE, run, verdict)
-    assert [(said.tenant, said.run_id, said.entry_id) for said in ear.heard] == [("default", run, "e1")]
+        await store.give(ALICE, run, verdict, question="Why not?")
+    assert ear.heard == [("default", "e1", "Why not?", 0.97)]
 
 
 async def test_what_nobody_heard_is_kept_and_told_when_it_is_said_again(database: Database, log: FileEventLog) -> None:
     """Also after a crash between the two, which looks the same in the table."""
     ear, run = Ear(deaf=1), await cached(log)
-    store = FeedbackStore(database, log, ear)
+    store = FeedbackStore(database, log, complaints_to(ear))
     assert (await store.give(ALICE, run, "wrong")).verdict == "wrong"
     assert ear.heard == []
     assert await store.of(ALICE, run) is not None
@@ -88,7 +88,9 @@ async def test_what_nobody_heard_is_kept_and_told_when_it_is_said_again(database
     assert len(ear.heard) == 1
 
 
-async def test_an_answer_that_was_not_kept_before_has_no_entry(database: Database, log: FileEventLog) -> None:
+async def test_of_an_answer_that_was_not_kept_before_the_cache_hears_nothing(
+    database: Database, log: FileEventLog
+) -> None:
     ear = Ear()
-    await FeedbackStore(database, log, ear).give(ALICE, new_id(), "wrong")
-    assert [said.entry_id for said in ear.heard] == [None]
+    await FeedbackStore(database, log, complaints_to(ear)).give(ALICE, new_id(), "wrong", question="Why?")
+    assert ear.heard == []
