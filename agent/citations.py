@@ -15,9 +15,13 @@ class CitationReader:
 
     A citation's span is the claim in front of its marker: the sentence that ends there, or what follows the marker
     before it. What is found depends on the text alone, not on how it was cut into pieces.
+
+    Attributes:
+        cited: Whether any was found.
     """
 
     def __init__(self) -> None:
+        self.cited = False
         self._parts: list[str] = []
         self._scanned = 0
         self._claim = (0, 0)
@@ -42,6 +46,7 @@ class CitationReader:
             self._claim = self._claim_before(text, marker.start())
             self._after_marker = marker.end()
             found.extend(self._citations(marker[1], sources))
+        self.cited = self.cited or bool(found)
         return found
 
     def _claim_before(self, text: str, marker: int) -> tuple[int, int]:

@@ -7,8 +7,9 @@ Each transition is one entry of the journal: what has ended, and what begins nex
 through the same loop, and a step that has a result in the journal is not done again.
 """
 
+import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,22 +18,34 @@ from pydantic import SecretStr
 
 from agent.citations import CitationReader
 from agent.errors import RunAbandoned
-from agent.events import CitedSource, EventBody, RetrievalCompleted, RunCompleted, TextDelta, UsageRecorded
+from agent.events import (
+    CitedSource,
+    EventBody,
+    MemoryRecalled,
+    RetrievalCompleted,
+    RunCompleted,
+    TextDelta,
+    UsageRecorded,
+)
 from agent.gate import Gatekeeper
 from agent.journal import Intent, Journal, Outcome, Transition
 from agent.observer import Observer
+from agent.preparing import Asked, CacheUse, Fresh, Looked, Preparation, Prepared, milliseconds_since
 from agent.query import search_query
 from agent.record import RunRecord
-from agent.replay import Past, retrieved, sources_of, spoken, turn_of
+from agent.replay import Past, prepared_of, retrieved, spoken, turn_of
+from agent.scratch import Scratches
 from agent.state import (
     Action,
     CallModel,
     CallTools,
     Complete,
     Fail,
+    Give,
     Limits,
     Retrieve,
     RunState,
+    after_giving,
     after_model,
     after_retrieval,
     after_tools,
@@ -41,13 +54,18 @@ from agent.state import (
 from agent.subject_token import TokenSealer
 from agent.tool_turn import ToolTurn
 from agent.turn_context import Approvals, TurnContext
+from memory.conversation.summary import SUMMARY
 from models.messages import Finish, Message, ModelItem, ModelRequest, ToolCall, ToolSpec
 from models.port import ChatModel
 from records.principal import Principal
 from retrieval.documents import Source
-from tools.search import SEARCH_DOCUMENTS, Searcher
+from tools.conversation import READ_CONVERSATION
+from tools.search import SEARCH_DOCUMENTS
 from tools.selection import ToolSelector
 from tools.toolset import Toolset
+
+_PIECE = re.compile(r"\s*\S{1,24}\s*|\s+")
+"""What a recorded answer is streamed in; the pieces are the whole text."""
 
 ATTEMPTS = 5
 """How often a search or a model call is begun before its run is given up, for fear that it is what kills us."""
@@ -61,6 +79,7 @@ class RunContext:
         record: The run as it was taken up.
         past: What was recorded of it before.
         source_limit: Sources that the first retrieval may bring.
+        cache: Whether an answer that was given before may be given again.
         subject_token: What the asker is known by at back ends.
     """
 
@@ -72,6 +91,7 @@ class RunContext:
     toolset: Toolset
     limits: Limits
     source_limit: int
+    cache: CacheUse = "auto"
     subject_token: SecretStr | None = field(default=None, repr=False)
 
 
@@ -79,13 +99,14 @@ class RunContext:
 class Collaborators:
     """What every run works with."""
 
-    searcher: Searcher
+    preparation: Preparation
     selector: ToolSelector
     journal: Journal
     gate: Gatekeeper
     approvals: Approvals
     observer: Observer
     sealer: TokenSealer
+    scratches: Scratches | None = None
 
 
 class AgentLoop:
@@ -93,11 +114,13 @@ class AgentLoop:
 
     Attributes:
         waiting: Whether ``events`` has ended because a person has to decide first.
+        looked: What came of asking for an earlier answer; None where that was not asked, or by another process.
     """
 
     def __init__(self, state: RunState, context: RunContext, collaborators: Collaborators) -> None:
         self.state = state
         self.waiting = False
+        self.looked: Looked | None = None
         self._context = context
         self._parts = collaborators
         self._citations = CitationReader()
@@ -105,6 +128,21 @@ class AgentLoop:
         self._turns: list[ToolTurn] = []
         self._seq = 0
         self._left: Sequence[Outcome] = ()
+
+    @property
+    def fresh(self) -> Fresh | None:
+        """The answer, where whoever asks the same may be given it.
+
+        It rests on documents that it cites, and on nothing that somebody said before, remembers, or has done.
+        """
+        state, finish = self.state, self.state.finish
+        used = {call.name for message in state.turns for call in message.tool_calls}
+        if finish is None or finish.reason != "stop" or state.given is not None or used - {SEARCH_DOCUMENTS}:
+            return None
+        if state.history or state.memories or not self._citations.cited:
+            return None
+        query = search_query(state.question, state.history)
+        return Fresh(text=self._citations.text, query=query, sources=state.sources, finish_reason=finish.reason)
 
     @property
     def unrecorded(self) -> list[Outcome]:
@@ -125,14 +163,20 @@ class AgentLoop:
             match self._action:
                 case Retrieve():
                     steps = self._retrieve()
+                case Give(text=text):
+                    steps = self._give(text)
                 case CallModel(with_tools=with_tools):
                     steps = self._ask(with_tools=with_tools)
                 case CallTools():
                     steps = self._act(self._turns[-1])
                 case Complete(reason=reason):
                     yield self._usage()
-                    milliseconds = round((time.perf_counter() - started) * 1000, 1)
-                    yield RunCompleted(finish_reason=reason, answer=self._citations.text, duration_ms=milliseconds)
+                    yield RunCompleted(
+                        finish_reason=reason,
+                        answer=self._citations.text,
+                        duration_ms=milliseconds_since(started),
+                        cached=self.state.given is not None,
+                    )
                     return
                 case Fail(error=error):
                     raise error
@@ -158,6 +202,8 @@ class AgentLoop:
                 self._seq += len(calls)
             case Retrieve() | CallModel():
                 transition = replace(transition, begun=self._intents(action))
+            case Give():
+                pass
             case Complete() | Fail():
                 self._left, transition = ended, Transition()
         await self._write(transition)
@@ -185,24 +231,46 @@ class AgentLoop:
         ]
 
     async def _retrieve(self) -> AsyncGenerator[EventBody, None]:
-        context, started = self._context, time.perf_counter()
-        done = context.past.done(self._seq)
+        started = time.perf_counter()
+        done = self._context.past.done(self._seq)
         ended: list[Outcome] = []
         if done is not None:
-            query, sources = str(done["query"]), sources_of(done)
+            prepared = prepared_of(done)
         else:
-            query = search_query(self.state.question, self.state.history)
-            found = await self._parts.searcher.search(
-                query, context.principal, context.collection, context.source_limit
-            )
-            sources = tuple(found)
-            ended = [retrieved(self._seq, query, sources)]
-        seconds = time.perf_counter() - started
-        self._parts.observer.stage("retrieval", seconds)
-        first = len(self.state.sources) + 1
+            prepared, self.looked = await self._parts.preparation.prepare(self._asked())
+            ended = [retrieved(self._seq, prepared)]
+        self._parts.observer.stage("retrieval", time.perf_counter() - started)
+        milliseconds = milliseconds_since(started)
         self._seq += 1
-        await self._enter(after_retrieval(self.state, sources), ended)
-        yield _found(query, context.collection, sources, first, seconds)
+        given = prepared.given
+        shown = tuple(shown for _, shown in prepared.memories)
+        again = None if given is None else (given.text, given.finish_reason)
+        await self._enter(after_retrieval(self.state, prepared.sources, shown, again), ended)
+        for event in _told(prepared, milliseconds):
+            yield event
+        yield _found(prepared.query, self._context.collection, prepared.sources, 1, milliseconds)
+
+    def _asked(self) -> Asked:
+        context = self._context
+        return Asked(
+            principal=context.principal,
+            question=self.state.question,
+            query=search_query(self.state.question, self.state.history),
+            collection=context.collection,
+            model=context.model.info.name,
+            tools=tuple(spec.name for spec in context.toolset.specs),
+            alone=not self.state.history,
+            cache=context.cache,
+            sources=context.source_limit,
+        )
+
+    async def _give(self, text: str) -> AsyncGenerator[EventBody, None]:
+        """Give an answer again as it was given first: piece by piece, with its citations."""
+        for piece in _PIECE.findall(text):
+            yield TextDelta(piece)
+            for citation in self._citations.read(piece, self.state.sources):
+                yield citation
+        await self._enter(after_giving(self.state), ())
 
     async def _ask(self, *, with_tools: bool) -> AsyncGenerator[EventBody, None]:
         done = self._context.past.done(self._seq)
@@ -239,6 +307,7 @@ class AgentLoop:
         request = ModelRequest(
             messages=(*self.state.history, *self.state.turns),
             passages=self.state.passages,
+            memories=self.state.memories,
             tools=await self._shown() if with_tools else (),
         )
         return self._context.model.stream(request)
@@ -248,9 +317,13 @@ class AgentLoop:
         used = [call.name for message in self.state.turns for call in message.tool_calls]
         named = self._context.record.request.get("tools") or ()
         query = search_query(self.state.question, self.state.history)
-        return await self._parts.selector.select(
-            query, self._context.toolset.specs, always={SEARCH_DOCUMENTS, *used, *named}
-        )
+        always = {SEARCH_DOCUMENTS, *used, *named}
+        specs = self._context.toolset.specs
+        if any(message.name == SUMMARY for message in self.state.history):
+            always.add(READ_CONVERSATION)
+        elif READ_CONVERSATION not in always:  # there is nothing that the model does not see
+            specs = tuple(spec for spec in specs if spec.name != READ_CONVERSATION)
+        return await self._parts.selector.select(query, specs, always=always)
 
     async def _act(self, turn: ToolTurn) -> AsyncGenerator[EventBody, None]:
         """Make the calls of a turn until each has a result; a result is told once it is recorded."""
@@ -274,7 +347,7 @@ class AgentLoop:
         if self.state.pending:  # nothing had to be called
             await self._enter(after_tools(self.state, turn.calls, turn.results), [])
         for query, sources in turn.searched():
-            yield _found(query, self._context.collection, sources, first, 0.0)
+            yield _found(query, self._context.collection, sources, first, 0)
             first += len(sources)
 
     async def _record(self, turn: ToolTurn, outcome: Outcome) -> None:
@@ -301,6 +374,7 @@ class AgentLoop:
                 first=self._seq,
                 sources=state.sources,
                 subject_token=context.subject_token,
+                scratches=self._parts.scratches,
             ),
         )
 
@@ -326,12 +400,23 @@ def whole(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _found(query: str, collection: str, sources: Sequence[Source], first: int, seconds: float) -> RetrievalCompleted:
+def _told(prepared: Prepared, milliseconds: float) -> Iterable[EventBody]:
+    if prepared.memories:
+        yield MemoryRecalled(memories=tuple(told for told, _ in prepared.memories), duration_ms=milliseconds)
+    if prepared.given is not None:
+        yield prepared.given.hit
+    elif prepared.missed is not None:
+        yield prepared.missed
+
+
+def _found(
+    query: str, collection: str, sources: Sequence[Source], first: int, milliseconds: float
+) -> RetrievalCompleted:
     return RetrievalCompleted(
         query=query,
         collection=collection,
         sources=tuple(CitedSource(label=label, source=source) for label, source in enumerate(sources, first)),
-        duration_ms=round(seconds * 1000, 1),
+        duration_ms=milliseconds,
     )
 
 

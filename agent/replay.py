@@ -6,8 +6,10 @@ from typing import Any
 
 from agent.approval import Approval
 from agent.encoding import RunEvent
+from agent.events import CacheHit, CacheMissed, RecalledMemory
 from agent.journal import Outcome, Step
-from models.messages import Finish, ToolCall, Usage
+from agent.preparing import Given, Prepared
+from models.messages import Finish, Remembered, ToolCall, Usage
 from retrieval.documents import Source
 from tools.results import ToolResult
 
@@ -31,9 +33,40 @@ class Past:
         return frozenset(str(call["name"]) for turn in said for call in turn["calls"])
 
 
-def retrieved(seq: int, query: str, sources: Sequence[Source]) -> Outcome:
-    """The outcome of a search."""
-    return Outcome(seq=seq, status="done", result={"query": query, "sources": [asdict(source) for source in sources]})
+def retrieved(seq: int, prepared: Prepared) -> Outcome:
+    """What there is to answer from, as the outcome of a step."""
+    result: dict[str, Any] = {"query": prepared.query, "sources": [asdict(source) for source in prepared.sources]}
+    if prepared.memories:
+        result["memories"] = [{"told": asdict(told), "shown": asdict(shown)} for told, shown in prepared.memories]
+    if prepared.given is not None:
+        given = prepared.given
+        result["given"] = {"hit": asdict(given.hit), "text": given.text, "finish_reason": given.finish_reason}
+    if prepared.missed is not None:
+        result["missed"] = asdict(prepared.missed)
+    return Outcome(seq=seq, status="done", result=result)
+
+
+def prepared_of(result: Mapping[str, Any]) -> Prepared:
+    """The same, read back."""
+    query, sources = str(result["query"]), sources_of(result)
+    given, missed = result.get("given"), result.get("missed")
+    return Prepared(
+        query=query,
+        sources=sources,
+        memories=tuple(
+            (RecalledMemory(**each["told"]), Remembered(**each["shown"])) for each in result.get("memories", ())
+        ),
+        given=None
+        if given is None
+        else Given(
+            hit=CacheHit(**{**given["hit"], "decision": tuple(given["hit"]["decision"])}),
+            text=given["text"],
+            query=query,
+            sources=sources,
+            finish_reason=given["finish_reason"],
+        ),
+        missed=None if missed is None else CacheMissed(reason=missed["reason"], decision=tuple(missed["decision"])),
+    )
 
 
 def spoken(seq: int, text: str, calls: Sequence[ToolCall], finish: Finish) -> Outcome:

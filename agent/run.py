@@ -21,6 +21,7 @@ from agent.lanes import Lane, LaneLimits
 from agent.log import EventLog
 from agent.loop import AgentLoop, Collaborators, RunContext
 from agent.outlet import Outlet
+from agent.preparing import CacheUse
 from agent.record import RunRecord
 from agent.replay import Past, effects
 from agent.state import Limits, RunState
@@ -44,6 +45,7 @@ class RunRequest:
     Attributes:
         tools: Names of the tools to offer; all of them when None.
         retrieval: ``auto`` searches the documents first; ``off`` leaves that to the model.
+        cache: ``auto`` may give an answer that was given before; ``bypass`` makes it afresh.
         webhook: A URL that is told of the run, besides those that are told of every run.
         retry_of: The run that this one takes the place of.
         call: A tool's call that the run is to make in place of any model's.
@@ -55,6 +57,7 @@ class RunRequest:
     model: str | None = None
     tools: tuple[str, ...] | None = None
     retrieval: Literal["auto", "off"] = "auto"
+    cache: CacheUse = "auto"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     lane: Lane = "interactive"
     webhook: str | None = None
@@ -130,6 +133,7 @@ class ActiveRun:
         self._task: asyncio.Task[None] | None = None
         self._ending = False
         self._cancel_reason: str | None = None
+        self._window = 0
 
     def start(self) -> asyncio.Task[None]:
         """Set it going."""
@@ -210,6 +214,7 @@ class ActiveRun:
             toolset=await self._tools(),
             limits=office.settings.limits,
             source_limit=office.settings.source_limit,
+            cache=self._request.cache,
             subject_token=office.collaborators.sealer.open(record.sealed_token, record.tenant, record.id),
         )
         self._loop = AgentLoop(state, context, office.collaborators)
@@ -234,7 +239,7 @@ class ActiveRun:
             return ()
         settings = self._office.settings
         room = self._model.info.context_tokens // 2 - estimate_tokens(self._request.message)
-        tokens = max(0, min(settings.history_tokens, room))
+        tokens = self._window = max(0, min(settings.history_tokens, room))
         return await self._office.sessions.window(
             self.record.tenant, self.record.session_id, tokens, before=self.record.id
         )
@@ -266,6 +271,11 @@ class ActiveRun:
 
         ended = self._loop.unrecorded if self._loop is not None else ()
         told = await self._office.endings.conclude(self.record.claim, body, self._said(body), ended, tell)
+        if isinstance(told, RunCompleted) and self._loop is not None and self._loop.looked is not None:
+            self._office.collaborators.preparation.answered(self._loop.looked, self._loop.fresh)
+        if self._window and self._loop is not None:
+            said = (*self._loop.state.history, *self._loop.state.turns)
+            self._office.sessions.grown(self.record.tenant, self.record.session_id, said, self._window)
         seconds = round(time.perf_counter() - self._accepted, 3)
         _log.info("run ended", type=told.type, model=self._model.info.name, seconds=seconds)
 

@@ -233,8 +233,9 @@ class Runs:
                     self._running[run_id].cancel(reason)
 
     async def settled(self) -> None:
-        """Wait until the ends of runs are recorded in full."""
+        """Wait until the ends of runs are recorded in full, and what is learnt from them is."""
         await self._endings.sealed()
+        await self._office.collaborators.preparation.settled()
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Let runs come to their end for ``grace`` seconds, then let go of them: the next process goes on with them."""
@@ -254,6 +255,7 @@ class Runs:
         if self.dispatch is not None and handed_over:
             await self.dispatch.announce()
         await self._endings.sealed()
+        await self._office.collaborators.preparation.settled()
 
     async def _open(self, record: RunRecord) -> None:
         """Let readers wait for the events of a run that was just accepted."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.errors import AgentRunError, ToolsUnsettled, UsageLimitExceeded
-from models.messages import Finish, Message, Passage, ToolCall, Usage
+from models.messages import Finish, FinishReason, Message, Passage, Remembered, ToolCall, Usage
 from retrieval.documents import Source
 from tools.results import ToolResult
 
@@ -41,6 +41,8 @@ class RunState:
         history: Earlier messages of the session, cut to the window.
         turns: What was said in this run: the question first, then the model's and the tools' messages.
         sources: All that was retrieved; the source at position i has the label i + 1.
+        memories: What is remembered that matters for the question.
+        given: An answer that was given before and is given again, and why it had ended.
         pending: Calls of the model's last turn that have no result yet.
     """
 
@@ -48,6 +50,8 @@ class RunState:
     history: tuple[Message, ...] = ()
     retrieve: bool = True
     sources: tuple[Source, ...] = ()
+    memories: tuple[Remembered, ...] = ()
+    given: tuple[str, FinishReason] | None = None
     pending: tuple[ToolCall, ...] = ()
     finish: Finish | None = None
     model_calls: int = 0
@@ -71,7 +75,14 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Retrieve:
-    """Search the documents for the question."""
+    """Find what there is to answer the question from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """Give an answer that was given before."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +113,15 @@ class Fail:
     error: AgentRunError
 
 
-Action = Retrieve | CallModel | CallTools | Complete | Fail
+Action = Retrieve | Give | CallModel | CallTools | Complete | Fail
 
 
 def next_action(state: RunState, limits: Limits) -> Action:
     """Decide the next step of a run."""
     if state.retrieve:
         return Retrieve()
+    if state.given is not None and state.finish is None:
+        return Give(state.given[0])
     used = state.usage.input_tokens + state.usage.output_tokens
     if state.pending:
         return _before_tools(state, limits)
@@ -130,9 +143,22 @@ def _before_tools(state: RunState, limits: Limits) -> Action:
     return CallTools(state.pending)
 
 
-def after_retrieval(state: RunState, sources: Sequence[Source]) -> RunState:
-    """The state once the documents have been searched."""
-    return replace(state, retrieve=False, sources=(*state.sources, *sources))
+def after_retrieval(
+    state: RunState,
+    sources: Sequence[Source],
+    memories: Sequence[Remembered] = (),
+    given: tuple[str, FinishReason] | None = None,
+) -> RunState:
+    """The state once it is known what there is to answer from."""
+    return replace(state, retrieve=False, sources=(*state.sources, *sources), memories=tuple(memories), given=given)
+
+
+def after_giving(state: RunState) -> RunState:
+    """The state once an answer was given again: no model was asked, and nothing used."""
+    if state.given is None:
+        return state
+    text, reason = state.given
+    return replace(state, turns=(*state.turns, Message(role="assistant", content=text)), finish=Finish(reason=reason))
 
 
 def after_model(state: RunState, text: str, calls: Sequence[ToolCall], finish: Finish) -> RunState:

@@ -7,13 +7,15 @@ from typing import Self
 import structlog
 
 from memory.drafting import Schemas
-from memory.forgetting import Forgotten, forget
+from memory.erasing import Eraser
+from memory.forgetting import Forgotten, forget, forget_subject
 from memory.index import MemoryIndex
 from memory.ledger import Clock
 from memory.policy import accepted_at_once
+from memory.presence import Presence
 from memory.reading import MemoryReader
 from memory.recall import Recalled, Recaller
-from memory.records import Draft
+from memory.records import Draft, Subject
 from memory.store import MemoryStore, Written
 from records.database import Database
 from records.ids import now
@@ -33,17 +35,30 @@ class Memory:
     reader: MemoryReader
     index: MemoryIndex
     recaller: Recaller
+    presence: Presence
 
     @classmethod
     def over(
-        cls, database: Database, index: MemoryIndex, *, schemas: Schemas | None = None, clock: Clock = now
+        cls,
+        database: Database,
+        index: MemoryIndex,
+        *,
+        schemas: Schemas | None = None,
+        clock: Clock = now,
+        erasers: Sequence[Eraser] = (),
     ) -> Self:
-        """The memory in a database. ``schemas`` say what the values of a kind must look like."""
+        """The memory in a database.
+
+        Args:
+            schemas: What the values of a kind must look like.
+            erasers: What erases elsewhere what is forgotten.
+        """
         return cls(
-            store=MemoryStore(database, schemas=schemas, clock=clock),
+            store=MemoryStore(database, schemas=schemas, clock=clock, erasers=erasers),
             reader=MemoryReader(database, clock),
             index=index,
             recaller=Recaller(database, index, clock),
+            presence=Presence(database),
         )
 
     async def recall(self, principal: Principal, question: str, budget: int) -> Sequence[Recalled]:
@@ -56,6 +71,10 @@ class Memory:
         """
         return await self.recaller.recall(principal, question, budget)
 
+    async def knows_of(self, tenant: str) -> bool:
+        """Whether anything was ever remembered in a tenant."""
+        return await self.presence.of(tenant)
+
     async def propose(self, principal: Principal, draft: Draft) -> Written:
         """Offer what an agent takes for worth remembering; ``memory.policy`` decides what becomes of it.
 
@@ -67,8 +86,21 @@ class Memory:
     async def forget(self, principal: Principal, record_id: str, *, expected_version: int | None = None) -> Forgotten:
         """Erase a record (see ``memory.forgetting``), and its point: where the index fails, as soon as it can."""
         forgotten = await forget(self.store, principal, record_id, expected_version=expected_version)
-        try:
-            await self.index.catch_up(principal.tenant, batches=1)
-        except Exception as error:  # noqa: BLE001 - it is erased, and the index is tended until it follows
-            _log.error("a memory was forgotten, but its point is still there", exc_info=error, id=record_id)
+        await self._follow(principal.tenant, batches=1)
         return forgotten
+
+    async def forget_subject(self, principal: Principal, subject: Subject) -> Sequence[Forgotten]:
+        """Erase all that the principal may change of what is known about somebody or something, with its points.
+
+        Raises:
+            MemoryForbidden: It is another user.
+        """
+        forgotten = await forget_subject(self.store, principal, subject)
+        await self._follow(principal.tenant)
+        return forgotten
+
+    async def _follow(self, tenant: str, batches: int | None = None) -> None:
+        try:
+            await self.index.catch_up(tenant, batches=batches)
+        except Exception as error:  # noqa: BLE001 - it is erased, and the index is tended until it follows
+            _log.error("memories were forgotten, but their points are still there", exc_info=error)

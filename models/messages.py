@@ -48,6 +48,21 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """Something that is remembered of whoever asks. It is data like a passage; an answer owes it no label.
+
+    Attributes:
+        since: The day on which it was written, ISO 8601.
+        trust: ``stated`` by the asker, ``inferred``, ``imported``, or ``untrusted``.
+    """
+
+    text: str
+    kind: str
+    since: str
+    trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
     """A tool as a model sees it.
 
@@ -71,12 +86,14 @@ class ModelRequest:
     Attributes:
         messages: The conversation, oldest first, the question (or the tool results) last.
         passages: What retrieval found for it, best first; labels are unique within a run.
+        memories: What is remembered that matters for it, best first.
         tools: The tools that the model may call.
         max_tokens: The most tokens that the answer may have; the provider's own limit when None.
     """
 
     messages: tuple[Message, ...]
     passages: tuple[Passage, ...] = ()
+    memories: tuple[Remembered, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     max_tokens: int | None = None
     temperature: float | None = None

@@ -5,20 +5,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+from agent.answers import CachedAnswers
 from agent.approvals import ApprovalStore
 from agent.autonomy import AutonomyGate, Patience, TrackRecord
 from agent.claims import Claims
+from agent.deleting import SessionDeletion
+from agent.erasing import ConversationEraser
+from agent.erasing_answers import AnswerEraser
+from agent.exporting import SessionExport
 from agent.feedback import FeedbackStore
 from agent.gate import PolicyGate
 from agent.idempotency import Reservations
 from agent.log import EventLog, FileEventLog
 from agent.loop import Collaborators
+from agent.preparing import Preparation
 from agent.queue import Queue
+from agent.recalling import LongTermMemory
 from agent.record import RunStore
 from agent.retrying import Retries
 from agent.runs import Runs, RunSettings
+from agent.scratch import Scratches
 from agent.signing import SecretError, Signer, read_secret, secret_of_folder
 from agent.starting import Starts
 from agent.stores import open_journal, open_run_store
@@ -31,6 +40,9 @@ from agent.webhooks.endpoints import Endpoints
 from agent.webhooks.notices import Notices
 from agent.webhooks.reminders import Reminders
 from agent.webhooks.sender import Sender
+from memory.chat import MemoryInChat
+from memory.conversation.compressing import Compressor
+from memory.expiry import Expiry
 from memory.index import MemoryIndex
 from memory.memory import Memory
 from memory.sessions import SessionStore
@@ -38,19 +50,23 @@ from models.port import ChatModel
 from records.database import Database
 from records.ids import new_id, now
 from records.principal import Principal
+from retrieval.cache.cache import AnswerCache
 from retrieval.catalog import Catalog
 from retrieval.documents import Source
 from retrieval.errors import CollectionNotFound
 from retrieval.retriever import Retriever
 from service.knowledge import Knowledge, open_knowledge
+from service.memory_schemas import load_schemas
 from service.metrics import Metrics
 from service.models import OpenModels
 from service.settings import ProviderSettings, Settings
 from service.upkeep import background, every
+from tools.conversation import read_conversation_tool
 from tools.hand_over import hand_over_tool
 from tools.limits.local import LocalLimits
 from tools.limits.port import RateLimiter
 from tools.loading import load_entry_points, load_tools
+from tools.memory import memory_tools
 from tools.policy import Policy
 from tools.search import search_documents_tool
 from tools.selection import HybridSelector
@@ -77,7 +93,11 @@ class Services:
     events: EventLog
     run_store: RunStore
     sessions: SessionStore
+    session_deletion: SessionDeletion
+    session_export: SessionExport
     memory: Memory
+    cache: AnswerCache
+    answers: CachedAnswers | None
     runs: Runs
     starts: Starts
     retries: Retries
@@ -143,21 +163,35 @@ async def open_services(
         signer = open_signer(settings)
         knowledge = await stack.enter_async_context(open_knowledge(settings))
         searcher = _Searcher(knowledge.retriever, settings.collection)
-        toolset = Toolset(_all_tools(settings, searcher, tools))
-        toolset.share_limits(await stack.enter_async_context(_open_limits(settings)))
-        stack.push_async_callback(toolset.aclose)
-        await toolset.open()
         models = OpenModels(settings, providers, knowledge.embedder.embed, default=model)
         stack.push_async_callback(models.aclose)
         default = await models.get(None)
         events, signals, pings = await stack.enter_async_context(_open_log(settings, knowledge.database))
-        sessions = SessionStore(knowledge.database)
+        compressor = Compressor(knowledge.database, models.get)
+        sessions = SessionStore(knowledge.database, compressor.note)
         worker = new_id()
         endpoints = Endpoints(settings.webhooks)
         notices = Notices(endpoints)
         run_store = open_run_store(knowledge.database, worker, notices)
         journal = open_journal(knowledge.database, notices)
         approvals = ApprovalStore(knowledge.database, signer, settings.approvals.expire_seconds)
+        cache = AnswerCache(knowledge.database, knowledge.store, knowledge.embedder, settings.cache.cache())
+        stack.push_async_callback(cache.aclose)
+        index = MemoryIndex(knowledge.database, knowledge.store, knowledge.embedder, settings.retrieval.language)
+        memory = Memory.over(
+            knowledge.database,
+            index,
+            schemas=load_schemas(settings.memory.schemas),
+            erasers=[ConversationEraser(knowledge.database, events), AnswerEraser(knowledge.database, cache)],
+        )
+        toolset = Toolset([*_all_tools(settings, searcher, memory, tools), read_conversation_tool(sessions)])
+        toolset.share_limits(await stack.enter_async_context(_open_limits(settings)))
+        stack.push_async_callback(toolset.aclose)
+        await toolset.open()
+        config_version = settings.config_version(
+            model=default.info.name, tools=[tool.spec.parameters for tool in toolset]
+        )
+        answers = CachedAnswers(cache, knowledge.catalog, config_version) if settings.cache.enabled else None
         runs = Runs(
             store=run_store,
             claims=Claims(knowledge.database, worker, alone=settings.alone),
@@ -168,22 +202,23 @@ async def open_services(
             toolset=toolset,
             approvals=approvals,
             collaborators=Collaborators(
-                searcher=searcher,
+                preparation=Preparation(
+                    searcher, answers=answers, memories=LongTermMemory(memory, settings.memory.recall_tokens)
+                ),
                 selector=HybridSelector(knowledge.embedder.embed, settings.tools_shown),
                 journal=journal,
                 gate=_gate(settings, knowledge.database),
                 approvals=approvals,
                 observer=metrics,
                 sealer=TokenSealer(signer),
+                scratches=Scratches(knowledge.database),
             ),
             settings=RunSettings(
                 limits=settings.limits.limits(),
                 source_limit=settings.retrieval.sources,
                 history_tokens=settings.history_tokens,
                 lanes=settings.lanes.limits(),
-                config_version=settings.config_version(
-                    model=default.info.name, tools=[tool.spec.parameters for tool in toolset]
-                ),
+                config_version=config_version,
             ),
             queue=None if settings.alone else Queue(knowledge.database, worker, settings.lanes.promote_seconds),
         )
@@ -198,11 +233,19 @@ async def open_services(
         await stack.enter_async_context(every(_TEND_SECONDS, runs.tend))
         if endpoints:
             await stack.enter_async_context(_telling(settings, knowledge.database, endpoints, notices, metrics))
-        index = MemoryIndex(knowledge.database, knowledge.store, knowledge.embedder, settings.retrieval.language)
-        memory = Memory.over(knowledge.database, index)
-        await stack.enter_async_context(every(_TEND_SECONDS, index.tend))
+        await stack.enter_async_context(every(_TEND_SECONDS, memory.index.tend))
+        await stack.enter_async_context(every(_TEND_SECONDS, memory.store.erasures.tend))
+        await stack.enter_async_context(background(compressor.work()))
+        deletion = SessionDeletion(knowledge.database, events, runs)
+        await stack.enter_async_context(every(_TEND_SECONDS, deletion.tend))
+        if settings.sessions.ttl_days is not None:
+            expire = partial(deletion.expire, settings.sessions.ttl_days)
+            await stack.enter_async_context(every(_PURGE_SECONDS, expire))
+        if settings.cache.enabled:
+            await stack.enter_async_context(every(_TEND_SECONDS, cache.tend))
         starts, reservations = Starts(runs, run_store), Reservations(knowledge.database)
         await stack.enter_async_context(every(_PURGE_SECONDS, reservations.purge))
+        await stack.enter_async_context(every(_PURGE_SECONDS, Expiry(memory.store).purge))
         await stack.enter_async_context(every(_PURGE_SECONDS, Deliveries(knowledge.database).purge))
         yield Services(
             settings=settings,
@@ -211,7 +254,11 @@ async def open_services(
             events=events,
             run_store=run_store,
             sessions=sessions,
+            session_deletion=deletion,
+            session_export=SessionExport(knowledge.database, sessions, events),
             memory=memory,
+            cache=cache,
+            answers=answers,
             runs=runs,
             starts=starts,
             retries=Retries(starts, run_store, journal),
@@ -304,11 +351,13 @@ def _gate(settings: Settings, database: Database) -> AutonomyGate:
     return AutonomyGate(PolicyGate(Policy(settings.policy)), Switches(database), TrackRecord(database, patience))
 
 
-def _all_tools(settings: Settings, searcher: "_Searcher", further: Sequence[Any]) -> list[Any]:
+def _all_tools(settings: Settings, searcher: "_Searcher", memory: Memory, further: Sequence[Any]) -> list[Any]:
+    remembered = memory_tools(MemoryInChat(memory)) if settings.memory.tools else []
     loaded = [tool for reference in settings.tools for tool in load_tools(reference).given]
     person = [hand_over_tool()] if settings.hand_over else []
     servers = settings.mcp_servers()
-    return [search_documents_tool(searcher), *person, *load_entry_points().given, *loaded, *servers, *further]
+    built_in = [search_documents_tool(searcher), *remembered, *person]
+    return [*built_in, *load_entry_points().given, *loaded, *servers, *further]
 
 
 class _Searcher:

@@ -7,6 +7,8 @@ Nested fields take two underscores (``CAIRN_LIMITS__SECONDS=60``).
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +23,9 @@ from pydantic_settings import (
 from agent.lanes import LANES, Lane, LaneLimits
 from agent.state import Limits
 from agent.webhooks.endpoints import Endpoint
+from memory.records import Kind
 from models.catalog import ModelSettings
+from retrieval.cache.answers import CacheSettings as AnswerCacheSettings
 from service.mcp.settings import McpSettings
 from tools.policy import Rule
 from tools.selection import TOOLS_SHOWN
@@ -116,6 +120,55 @@ class AutonomySettings(_Frozen):
     wrong: int = Field(default=5, ge=0)
 
 
+class CacheSettings(_Frozen):
+    """When an answer that was given before is given again.
+
+    Attributes:
+        max_error: The share of wrong answers among those given again that must not be exceeded.
+        shadow: The share of answers to be given again that are made afresh instead, and compared.
+        ttl_days: How long an answer may be given again.
+        max_entries: Answers kept for a tenant.
+        trusted_only: Whether an answer is kept only when all of its sources are trusted.
+    """
+
+    enabled: bool = True
+    max_error: float = Field(default=0.01, gt=0, lt=1)
+    shadow: float = Field(default=0.05, ge=0, le=1)
+    ttl_days: float = Field(default=30.0, gt=0)
+    max_entries: int = Field(default=100_000, ge=1)
+    trusted_only: bool = True
+
+    def cache(self) -> AnswerCacheSettings:
+        """The same, as the cache takes it."""
+        given = self.model_dump(exclude={"ttl_days"})
+        return AnswerCacheSettings(**given, ttl=timedelta(days=self.ttl_days))
+
+
+class MemorySettings(_Frozen):
+    """What is remembered of whoever asks, and how much of it a model is shown.
+
+    Attributes:
+        recall_tokens: The most that a model is shown; 0 for nothing.
+        learn: What reads in conversations what is worth remembering: ``patterns``, a ``model`` besides, or nothing.
+        tools: Whether one may ask in chat what is remembered, have something remembered, and have it forgotten.
+        schemas: What the value of a kind must look like, as ``module:Model``, a pydantic model.
+        authoritative: Of each tool that asks a system of record for whoever asks, the slots that it knows better than
+            any memory, and where in its result each stands.
+    """
+
+    recall_tokens: int = Field(default=600, ge=0)
+    learn: Literal["patterns", "model", "off"] = "patterns"
+    tools: bool = True
+    schemas: Mapping[Kind, str] = Field(default_factory=dict)
+    authoritative: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+
+
+class SessionSettings(_Frozen):
+    """How long sessions are kept that nobody uses: so many days, or until they are deleted."""
+
+    ttl_days: float | None = Field(default=None, gt=0)
+
+
 class ModelOptions(_Frozen):
     """How models are spoken to; seconds. ``context_tokens`` overrides what is known of the model.
 
@@ -167,6 +220,9 @@ class Settings(BaseSettings):
     lanes: LaneSettings = LaneSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     autonomy: AutonomySettings = AutonomySettings()
+    memory: MemorySettings = MemorySettings()
+    sessions: SessionSettings = SessionSettings()
+    cache: CacheSettings = CacheSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -10,8 +10,9 @@ from models.extractive.arguments import read_arguments
 from models.extractive.asking import ask_for, declines, earlier_requests
 from models.extractive.choice import Choice, ToolChooser
 from models.extractive.phrasing import phrase
-from models.extractive.ranking import embedded_text, preselect, rank
-from models.extractive.sentences import quotable
+from models.extractive.ranking import Ranked, embedded_text, preselect, rank
+from models.extractive.remembering import as_passages, asks_of_himself, remembered_answer
+from models.extractive.sentences import Sentence, quotable
 from models.extractive.smalltalk import small_talk
 from models.extractive.vectors import Embed, VectorCache
 from models.extractive.wishes import acts
@@ -83,7 +84,7 @@ class ExtractiveModel:
         choice = None if results else await self._choose(history, question, request)
         if choice is not None and choice.may_call:
             return _calls(choice)
-        answer = await self._answer(_in_context(history, question), request.passages)
+        answer = await self._answer(_in_context(history, question), request)
         if choice is not None:
             asked = ask_for(choice.reading.missing)
             return f"{answer.text} {asked}" if answer.is_sure else asked
@@ -130,13 +131,22 @@ class ExtractiveModel:
     def _completed(self, choice: Choice, answer: str) -> Choice:
         return choice.completed(read_arguments(choice.reading.missing, answer, self._today(), bare=True))
 
-    async def _answer(self, question: str, passages: tuple[Passage, ...]) -> Answer:
+    async def _answer(self, question: str, request: ModelRequest) -> Answer:
+        ranked, sentences = await self._ranked(question, request.passages)
+        if request.memories and asks_of_himself(question):
+            of_him, _ = await self._ranked(question, as_passages(request.memories))
+            rival = ranked[0].confidence if ranked else float("-inf")
+            if (told := remembered_answer(of_him, request.memories, rival)) is not None:
+                return Answer(text=told, is_sure=True)
+        return compose(question, ranked, sentences)
+
+    async def _ranked(self, question: str, passages: tuple[Passage, ...]) -> tuple[list[Ranked], list[Sentence]]:
         sentences = quotable(passages)
         candidates = preselect(question, sentences, _CANDIDATES)
         if not candidates:
-            return compose(question, [], [])
+            return [], []
         vectors = await self._vectors.of([question, *map(embedded_text, candidates)])
-        return compose(question, rank(question, candidates, vectors[0], vectors[1:]), sentences)
+        return rank(question, candidates, vectors[0], vectors[1:]), sentences
 
 
 def _same(one: Choice, other: Choice) -> bool:
@@ -149,7 +159,9 @@ def _last_user(messages: Sequence[Message]) -> int:
 
 def _in_context(history: Sequence[Message], question: str) -> str:
     """A follow-up (`And for earphones?`) read together with the question before it."""
-    before = next((message.content for message in reversed(history[:-1]) if message.role == "user"), "")
+    # With a name it is a summary, no question.
+    said = (message.content for message in reversed(history[:-1]) if message.role == "user" and message.name is None)
+    before = next(said, "")
     if before and (len(terms(question)) < _FOLLOW_UP_TERMS or _FOLLOW_UP.search(question)):
         return f"{before[:_QUESTION_CHARACTERS]} {question}"
     return question

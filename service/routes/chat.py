@@ -114,6 +114,7 @@ async def _start(
         model=body.model,
         tools=None if body.tools is None else tuple(body.tools),
         retrieval=body.retrieval,
+        cache=body.cache,
         metadata=body.metadata,
         webhook=body.webhook if isinstance(body, RunRequestBody) else None,
         lane=lane or "interactive",

@@ -31,6 +31,9 @@ class ChatRequest(BaseModel):
     model: str | None = Field(default=None, max_length=200, description="`provider:name`, one that the service allows.")
     tools: list[str] | None = Field(default=None, max_length=200, description="Tools to offer; all of them if absent.")
     retrieval: Literal["auto", "off"] = "auto"
+    cache: Literal["auto", "bypass"] = Field(
+        default="auto", description="`bypass` has the question answered afresh, though an earlier answer would do."
+    )
     metadata: Metadata = Field(default_factory=dict, max_length=50, description="Kept with the run.")
 
 

@@ -19,6 +19,7 @@ from agent.lanes import LaneLimits
 from agent.log import EventLog, FileEventLog
 from agent.loop import Collaborators
 from agent.observer import NoObserver
+from agent.preparing import Preparation
 from agent.queue import Queue
 from agent.record import RunStore
 from agent.redis_log import RedisEventLog
@@ -173,7 +174,7 @@ async def runs_over(
         toolset=Toolset(tools),
         approvals=approvals,
         collaborators=Collaborators(
-            searcher=Searcher(),
+            preparation=Preparation(Searcher()),
             selector=selector or EveryTool(),
             journal=open_journal(database, notices),
             gate=PolicyGate(Policy(rules)),
