@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from agent.claims import Claims
-from agent.lanes import LANES, Lane, LaneFull, LaneLimits, Lanes
+from agent.lanes import LANES, Lane, LaneFull, LaneLimits, Lanes, LaneState
 from agent.queue import Depth, Queue, Room
 from agent.record import RunRecord
 from agent.run import ActiveRun
@@ -75,6 +75,10 @@ class Dispatch:
     def oldest(self, lane: Lane) -> float:
         """For how many seconds the run that has waited longest waits; 0 when none does."""
         return self._waiting.get(lane, Depth()).oldest(now())
+
+    async def states(self) -> Mapping[Lane, LaneState]:
+        """How full the lanes of all processes are together, now."""
+        return await self._queue.states()
 
     async def announce(self) -> None:
         """Tell every process, this one too, that a run waits."""

@@ -42,6 +42,15 @@ class LaneLimits:
         return self.interactive if lane == "interactive" else self.batch
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneState:
+    """How full a lane is: how many runs wait and go on, and for how many seconds the oldest has waited."""
+
+    waiting: int = 0
+    running: int = 0
+    oldest_seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A run that could go on, and since when it waits."""
@@ -109,6 +118,13 @@ class Lanes:
         """For how many seconds the run that has waited longest waits; 0 when none does."""
         since = [place.waiting.since for place in self._waiting if place.waiting.lane == lane]
         return self._clock() - min(since) if since else 0.0
+
+    def states(self) -> Mapping[Lane, LaneState]:
+        """How full each lane is."""
+        return {
+            lane: LaneState(waiting=self.depth(lane), running=self._running[lane], oldest_seconds=self.oldest(lane))
+            for lane in LANES
+        }
 
     @property
     def pressed(self) -> bool:

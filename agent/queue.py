@@ -27,7 +27,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from agent.claims import RESTING, taking
 from agent.journal import LEASE
-from agent.lanes import LANES, Lane
+from agent.lanes import LANES, Lane, LaneState
 from agent.record import RunRecord, run_record
 from records.database import Database
 from records.ids import now
@@ -112,6 +112,19 @@ class Queue:
         async with self._database.read() as connection:
             found = {row[0]: Depth(row[1], row[2]) for row in await connection.execute(query)}
         return {lane: found.get(lane, Depth()) for lane in LANES}
+
+    async def states(self) -> Mapping[Lane, LaneState]:
+        """How full each lane is: what waits for a process, and what any of them has in its hands."""
+        query = select(runs.c.lane, func.count()).where(runs.c.lease_until.isnot(None), *_goes_on(runs))
+        query = query.where(runs.c.ended_at.is_(None)).group_by(runs.c.lane)
+        async with self._database.read() as connection:
+            rows = await connection.execute(across_tenants(query, Crossing.CLAIMS))
+            running = {row[0]: row[1] for row in rows}
+        depths, moment = await self.depths(), now()
+        return {
+            lane: LaneState(waiting=depth.runs, running=running.get(lane, 0), oldest_seconds=depth.oldest(moment))
+            for lane, depth in depths.items()
+        }
 
 
 @cache

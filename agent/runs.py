@@ -1,7 +1,7 @@
 """Runs: accepted, carried out by tasks of the service's own, followed by any number of connections."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
 from functools import partial
 
@@ -15,7 +15,7 @@ from agent.encoding import RunEvent
 from agent.ending import Endings
 from agent.errors import RunTakenOver, ServiceStopping
 from agent.idempotency import RequestKey
-from agent.lanes import Lanes
+from agent.lanes import Lane, Lanes, LaneState
 from agent.log import EventLog
 from agent.loop import Collaborators
 from agent.offer import Models, Offer
@@ -159,6 +159,10 @@ class Runs:
     def active(self) -> int:
         """How many runs are going on or wait for their turn."""
         return len(self._running)
+
+    async def lane_states(self) -> Mapping[Lane, LaneState]:
+        """How full the lanes are, of all processes together where several share a queue."""
+        return self.lanes.states() if self.dispatch is None else await self.dispatch.states()
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncIterator[RunEvent]:
         """The run's events after ``seq`` ``after``, as they come, up to the terminal one.

@@ -164,6 +164,11 @@ class Remote:
         found: dict[str, Any] = await self._call("GET", f"/v1/runs/{quote(run_id, safe='')}")
         return found
 
+    async def lanes(self) -> list[dict[str, Any]]:
+        """How full the lanes are."""
+        found: list[dict[str, Any]] = (await self._call("GET", "/v1/lanes"))["items"]
+        return found
+
     async def retry(self, run_id: str, *, force: bool) -> dict[str, Any]:
         """Start a run anew; gives the new one.
 

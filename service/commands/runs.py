@@ -9,7 +9,9 @@ import typer
 from service.commands.common import DataDir, Json, printable
 from service.commands.remote import ask
 
-app = typer.Typer(no_args_is_help=True, help="List runs, show one, stop one, start one anew.")
+app = typer.Typer(
+    no_args_is_help=True, help="List runs, show one, stop one, start one anew; see how full the lanes are."
+)
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id, as `cairn runs list` shows it.")]
 
@@ -68,6 +70,19 @@ def show(run_id: RunId, *, data_dir: DataDir = None, as_json: Json = False) -> N
         typer.secho(f"    {item['error']['code']}: {printable(item['error']['detail'])}", fg="red")
     for line in item["answer"].splitlines():
         typer.echo(f"    {printable(line)}")
+
+
+@app.command()
+def lanes(*, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show how full the lanes are: what waits, what goes on, and for how long the oldest has waited."""
+    found = ask(data_dir, lambda service: service.lanes())
+    if as_json:
+        typer.echo(json.dumps({"items": found}))
+        return
+    typer.secho(f"{'lane':12} {'waiting':>8} {'running':>8}  oldest", bold=True)
+    for item in found:
+        oldest = f"{item['oldest_seconds']:.1f} s" if item["waiting"] else "-"
+        typer.echo(f"{item['lane']:12} {item['waiting']:8} {item['running']:8}  {oldest}")
 
 
 @app.command()

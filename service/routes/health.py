@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter, Response
 
+from service.openapi import problems
 from service.routes.context import ServicesDep, needs
-from service.schemas.health import Readiness
+from service.schemas.health import LaneBody, LaneList, Readiness
 
 router = APIRouter(tags=["operations"])
 
@@ -34,3 +35,17 @@ async def ready(services: ServicesDep, response: Response) -> Readiness:
 async def metrics(services: ServicesDep) -> Response:
     """Metrics in Prometheus's text format."""
     return Response(services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/v1/lanes", dependencies=[needs("metrics")], responses=problems())
+async def lanes(services: ServicesDep) -> LaneList:
+    """How full the lanes are, whoever asked the runs: of all processes together, where several share the work."""
+    states = await services.runs.lane_states()
+    return LaneList(
+        items=[
+            LaneBody(
+                lane=lane, waiting=state.waiting, running=state.running, oldest_seconds=round(state.oldest_seconds, 3)
+            )
+            for lane, state in states.items()
+        ]
+    )

@@ -12,7 +12,7 @@ from sqlalchemy import delete, text, update
 
 from agent.claims import Claims
 from agent.journal import Transition
-from agent.lanes import LANES, Lane, LaneLimits, Waiting, next_of
+from agent.lanes import LANES, Lane, LaneLimits, LaneState, Waiting, next_of
 from agent.queue import Depth, Queue, Room, _choices
 from agent.record import RunRecord
 from agent.stores import open_journal, open_run_store
@@ -283,6 +283,18 @@ async def test_depth_and_age_are_those_of_all_that_waits(database: Database, que
     depths = await queue.depths()
     assert (depths["batch"], depths["interactive"].runs) == (Depth(2, since), 1)
     assert depths["batch"].oldest(since + timedelta(seconds=31)) == 31
+
+
+async def test_what_waits_and_what_any_process_has_in_hand_is_counted(database: Database, queue: Queue) -> None:
+    waiting, _, resting = await put(database), await put(database, held=True), await put(database, held=True)
+    ended = await put(database, "interactive", held=True)
+    await change(database, waiting, created_at=now() - timedelta(seconds=30))
+    await change(database, resting, status="waiting_approval")
+    await end(database, ended)
+    states = await queue.states()
+    assert (states["batch"].waiting, states["batch"].running) == (1, 1)
+    assert states["batch"].oldest_seconds >= 30
+    assert states["interactive"] == LaneState()
 
 
 async def test_a_look_reads_what_waits_and_not_what_goes_on(database: Database) -> None:

@@ -85,6 +85,16 @@ async def test_interactive_runs_go_first_and_each_lane_keeps_its_limit(tmp_path:
         assert 'cairn_lane_depth{lane="interactive"} 2.0' in metrics
         assert 'cairn_lane_running{lane="interactive"} 1.0' in metrics
         assert 'cairn_lane_oldest_seconds{lane="batch"} 0.0' not in metrics
+        states = {item.pop("lane"): item for item in (await service.client.get("/v1/lanes")).json()["items"]}
+        assert states["batch"].pop("oldest_seconds") > 0
+        assert states["batch"] == {"waiting": 2, "running": 0}
+        assert (states["interactive"]["waiting"], states["interactive"]["running"]) == (2, 1)
+        env = {"CAIRN_SERVICE_URL": service.url}
+        shown = await asyncio.to_thread(cairn, "runs", "lanes", env=env, cwd=tmp_path)
+        assert [line.split()[:3] for line in shown.stdout.splitlines()][1:] == [
+            ["interactive", "2", "1"],
+            ["batch", "2", "0"],
+        ]
         gate.let("i1", "i2")
         # Once no interactive run waits any more, the batch lane's turn comes.
         assert await gate.has_reached(4) == ["i1", "i2", "i3", "b1"]
