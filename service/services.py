@@ -16,7 +16,7 @@ from agent.deleting import SessionDeletion
 from agent.erasing import ConversationEraser
 from agent.erasing_answers import AnswerEraser
 from agent.exporting import SessionExport
-from agent.feedback import FeedbackStore
+from agent.feedback import FeedbackStore, complaints_to
 from agent.gate import PolicyGate
 from agent.idempotency import Reservations
 from agent.log import EventLog, FileEventLog
@@ -264,7 +264,7 @@ async def open_services(
             retries=Retries(starts, run_store, journal),
             reservations=reservations,
             approvals=approvals,
-            feedback=FeedbackStore(knowledge.database, events),
+            feedback=FeedbackStore(knowledge.database, events, complaints_to(cache)),
             endpoints=endpoints,
             toolset=toolset,
             model=default,

@@ -6,7 +6,7 @@ from typing import Any
 from models.scripted import ScriptedModel
 from records.keys import KeyStore
 from records.principal import Scope
-from tests.support.service import running_service
+from tests.support.service import ask, running_service
 
 QUESTION = {"message": "How long may I return headphones?", "retrieval": "off"}
 
@@ -44,6 +44,25 @@ async def test_feedback_is_the_askers_own_and_shows_in_the_run(tmp_path: Path) -
         ):
             assert (await say(alice, **wrong))[0] == 422
         assert (await service.client.get(path, headers=alice)).json()["feedback"] == said
+
+
+async def test_a_kept_answer_that_is_called_wrong_is_not_given_again(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        document = {"title": "Returns", "text": "# Returns\n\nOpened headphones may be returned within 14 days."}
+        (await service.client.post("/v1/documents", json={**document, "trust": "trusted"})).raise_for_status()
+
+        async def answered() -> tuple[str, list[str]]:
+            told = await ask(service, "How long may I return opened headphones?")
+            return told[0].data["run_id"], [event.type for event in told]
+
+        (first, _), (second, kept) = await answered(), await answered()
+        assert "cache.hit" in kept
+        for run in (first, second):
+            said = await service.client.post(f"/v1/runs/{run}/feedback", json={"verdict": "right"})
+            assert said.status_code == 200
+        assert "cache.hit" in (await answered())[1]
+        await service.client.post(f"/v1/runs/{second}/feedback", json={"verdict": "wrong"})
+        assert "cache.hit" not in (await answered())[1]
 
 
 async def test_of_a_run_without_an_answer_nothing_can_be_said(tmp_path: Path) -> None:
