@@ -28,6 +28,7 @@ from retrieval.cache.experience import Experience
 from retrieval.cache.freshness import Search
 from retrieval.cache.index import AnswerIndex
 from retrieval.cache.learning import Learning
+from retrieval.cache.outcomes import Outcomes
 from retrieval.cache.scope import Scope
 from retrieval.cache.upkeep import Upkeep
 from retrieval.cache.words import normal
@@ -62,6 +63,7 @@ class AnswerCache:
         self.settings = settings
         self._clock = clock
         self._entries = Entries(database)
+        self._outcomes = Outcomes(database)
         self._index = AnswerIndex(database, store, embedder)
         self._upkeep = Upkeep(database, settings.max_entries)
         self._learning = Learning(
@@ -74,7 +76,7 @@ class AnswerCache:
             lambda: clock() - settings.ttl,
             lambda: draw() < settings.shadow,
         )
-        self._comparer = Comparer(self._entries, self._index, self._learning, self._decider, embedder)
+        self._comparer = Comparer(self._entries, self._outcomes, self._index, self._learning, self._decider, embedder)
         self._uses: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     async def consult(self, scope: Scope, question: str, *, search: Search) -> Consulted:
@@ -149,8 +151,10 @@ class AnswerCache:
         """Delete what is too old, bring the index to where the record is, write what was learnt: now and then."""
         uses, self._uses = self._uses, defaultdict(Counter)
         for tenant, times in uses.items():
-            await self._entries.used(tenant, times, self._clock())
-        await self._learning.save_due()
+            with _harmless("what was given could not be counted"):
+                await self._outcomes.used(tenant, times, self._clock())
+        with _harmless("what was learnt could not be written yet"):
+            await self._learning.save_due()
         await self._upkeep.expire(self._clock() - self.settings.ttl)
         await self._index.tend()
 

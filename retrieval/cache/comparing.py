@@ -7,10 +7,11 @@ from retrieval.cache.agreement import Agreement
 from retrieval.cache.answers import Consulted, FreshAnswer
 from retrieval.cache.candidates import Kept
 from retrieval.cache.deciding import Decider
-from retrieval.cache.entries import Entries, Verdict
+from retrieval.cache.entries import Entries
 from retrieval.cache.experience import Considered, least_after
 from retrieval.cache.index import AnswerIndex
 from retrieval.cache.learning import Learning
+from retrieval.cache.outcomes import Outcomes, Verdict
 from retrieval.cache.words import normal
 from retrieval.embedding.port import Embedder
 
@@ -19,9 +20,16 @@ class Comparer:
     """Compares, and notes what came of it in the entries and in what was learnt."""
 
     def __init__(
-        self, entries: Entries, index: AnswerIndex, learning: Learning, decider: Decider, embedder: Embedder
+        self,
+        entries: Entries,
+        outcomes: Outcomes,
+        index: AnswerIndex,
+        learning: Learning,
+        decider: Decider,
+        embedder: Embedder,
     ) -> None:
         self._entries = entries
+        self._outcomes = outcomes
         self._index = index
         self._learning = learning
         self._decider = decider
@@ -44,7 +52,7 @@ class Comparer:
         considered = _only(considered, same)
         right = {each.nearest.answer: same[each.nearest.id] for each in considered.found}
         self._learning.learn(tenant, lambda experience: experience.compared(considered, consulted.question, right))
-        await self._entries.note(tenant, _verdicts(considered, same))
+        await self._outcomes.note(tenant, _verdicts(considered, same))
         ordered = sorted(considered.found, key=lambda each: each is not considered.best)
         return next((each.nearest.answer for each in ordered if same[each.nearest.id]), None)
 
@@ -67,7 +75,7 @@ class Comparer:
         entry = next((each for each in kept if each.id == entry_id), None)
         if entry is not None:
             least = least_after(entry, score, wrong=True)
-            await self._entries.note(tenant, [Verdict(id=entry_id, right=False, least=least)])
+            await self._outcomes.note(tenant, [Verdict(id=entry_id, right=False, least=least)])
 
 
 def _only(considered: Considered, known: Mapping[str, bool]) -> Considered:

@@ -1,6 +1,5 @@
 """The record of answers that may be given again. The index proposes; what is here, and is in scope, counts."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -9,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, insert, select, update
+from sqlalchemy import Select, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,14 +19,44 @@ from records.schema import cache_sources, collections, documents
 from retrieval.cache.agreement import cited, plain
 from retrieval.cache.answers import CachedAnswer, FreshAnswer
 from retrieval.cache.candidates import Kept
+from retrieval.cache.outcomes import worth_of
 from retrieval.cache.removal import delete_entries, delete_where
 from retrieval.cache.scope import Scope
 from retrieval.documents import Source
 
 _ANSWERS = UUID("8d5e0a53-6a4e-4a4c-9c1f-0c6c1c0f5a11")
 
-_HALF_LIFE = timedelta(days=7)
-"""After so long, having been given once counts half."""
+# What every question asks, put together once: that takes longer than SQLite needs to answer.
+_WITHIN = and_(
+    entries.c.tenant == bindparam("tenant"),
+    entries.c.scope == bindparam("scope"),
+    entries.c.created_at >= bindparam("since"),
+)
+_ANSWER = (
+    entries.c.id,
+    entries.c.question,
+    entries.c.text,
+    entries.c.query,
+    entries.c.sources,
+    entries.c.finish_reason,
+    entries.c.created_at,
+)
+# With the present revision of their collection; an answer whose collection is gone is none.
+_WHOLE = (
+    select(*_ANSWER, entries.c.revision, collections.c.revision.label("now"))
+    .join(collections, and_(collections.c.tenant == entries.c.tenant, collections.c.name == entries.c.collection))
+    .where(_WITHIN)
+)
+_EXACT = _WHOLE.where(entries.c.asked == bindparam("asked"))
+_STANDING = _WHOLE.where(entries.c.id == bindparam("id"))
+_KEPT = select(
+    entries.c.id,
+    entries.c.question,
+    entries.c.answer,
+    entries.c.times_right,
+    entries.c.times_wrong,
+    entries.c.least,
+).where(_WITHIN, entries.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +68,6 @@ class Standing:
     now: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What a comparison said of an entry, and the least score at which it may be given from now on."""
-
-    id: str
-    right: bool
-    least: float
-
-
 class Entries:
     """The table of answers. Whatever is read is of one scope, and not older than its reader says."""
 
@@ -56,39 +76,33 @@ class Entries:
 
     async def exact(self, scope: Scope, asked: str, since: datetime) -> Standing | None:
         """The answer to a question that was asked in the same words."""
-        query = _standing(scope.tenant, scope.key, since).where(entries.c.asked == asked_key(asked))
-        return await self._one(query)
+        return await self._one(_EXACT, _within(scope.tenant, scope.key, since) | {"asked": asked_key(asked)})
 
     async def standing(self, scope: Scope, entry_id: str, since: datetime) -> Standing | None:
         """The answer with this id."""
-        return await self._one(_standing(scope.tenant, scope.key, since).where(entries.c.id == entry_id))
+        return await self._one(_STANDING, _within(scope.tenant, scope.key, since) | {"id": entry_id})
 
     async def kept(self, tenant: str, scope: str, near: Mapping[str, float], since: datetime) -> list[Kept]:
         """What is known of the entries that the index has proposed, each with its cosine."""
-        columns = entries.c
-        query = select(
-            columns.id, columns.question, columns.answer, columns.times_right, columns.times_wrong, columns.least
-        ).where(_within(tenant, scope, since), columns.id.in_(near))
         async with self._database.read() as connection:
-            rows = await connection.execute(query)
+            rows = await connection.execute(_KEPT, _within(tenant, scope, since) | {"ids": list(near)})
             return [
                 Kept(
-                    id=row.id,
-                    question=row.question,
-                    answer=row.answer,
-                    similarity=near[row.id],
-                    right=row.times_right,
-                    wrong=row.times_wrong,
-                    least=row.least,
+                    id=entry_id,
+                    question=question,
+                    answer=answer,
+                    similarity=near[entry_id],
+                    right=right,
+                    wrong=wrong,
+                    least=least,
                 )
-                for row in rows
+                for entry_id, question, answer, right, wrong, least in rows
             ]
 
     async def answers(self, scope: Scope, ids: Sequence[str]) -> dict[str, CachedAnswer]:
         """Those of these answers that are still there, however old."""
-        query = select(entries).where(
-            entries.c.tenant == scope.tenant, entries.c.scope == scope.key, entries.c.id.in_(ids)
-        )
+        mine = (entries.c.tenant == scope.tenant, entries.c.scope == scope.key, entries.c.id.in_(ids))
+        query = select(*_ANSWER).where(*mine)
         async with self._database.read() as connection:
             return {row.id: _answer(row) for row in await connection.execute(query)}
 
@@ -162,52 +176,6 @@ class Entries:
         async with self._database.write() as connection:
             await connection.execute(update(entries).where(mine).values(revision=revision))
 
-    async def note(self, tenant: str, verdicts: Sequence[Verdict]) -> None:
-        """Count what comparisons said of entries."""
-        if not verdicts:
-            return
-        mine = (entries.c.tenant == bindparam("whose"), entries.c.id == bindparam("entry"))
-        counted = (
-            update(entries)
-            .where(*mine)
-            .values(
-                times_right=entries.c.times_right + bindparam("was_right"),
-                times_wrong=entries.c.times_wrong + bindparam("was_wrong"),
-                least=bindparam("new_least"),
-            )
-        )
-        rows = [
-            {
-                "whose": tenant,
-                "entry": each.id,
-                "was_right": int(each.right),
-                "was_wrong": int(not each.right),
-                "new_least": each.least,
-            }
-            for each in sorted(verdicts, key=lambda each: each.id)
-        ]
-        async with self._database.write() as connection:
-            await connection.execute(counted, rows)
-
-    async def used(self, tenant: str, times: Mapping[str, int], at: datetime) -> None:
-        """Count how often entries were given since the last time."""
-        mine = (entries.c.tenant == tenant, entries.c.id.in_(times))
-        async with self._database.write() as connection:
-            locked = select(entries.c.id, entries.c.worth).where(*mine).order_by(entries.c.id).with_for_update()
-            rows = [
-                {
-                    "whose": tenant,
-                    "entry": row.id,
-                    "times": times[row.id],
-                    "now_worth": _sum(row.worth, times[row.id], at),
-                }
-                for row in await connection.execute(locked)
-            ]
-            counted = update(entries).where(entries.c.tenant == bindparam("whose"), entries.c.id == bindparam("entry"))
-            if rows:
-                values = {"hits": entries.c.hits + bindparam("times"), "worth": bindparam("now_worth")}
-                await connection.execute(counted.values(values), rows)
-
     async def draws_on_what_is_live(self, tenant: str, sources: Sequence[Source]) -> bool:
         """Whether the documents of all these sources are live in the versions that they are of."""
         async with self._database.read() as connection:
@@ -221,9 +189,9 @@ class Entries:
         async with self._database.read() as connection:
             return bool(await connection.scalar(query))
 
-    async def _one(self, query: Select[Any]) -> Standing | None:
+    async def _one(self, query: Select[Any], values: Mapping[str, Any]) -> Standing | None:
         async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
+            row = (await connection.execute(query, values)).one_or_none()
         return None if row is None else Standing(_answer(row), row.revision, row.now)
 
 
@@ -238,32 +206,11 @@ def answer_name(fresh: FreshAnswer) -> str:
     return str(uuid5(_ANSWERS, orjson.dumps([plain(fresh.text), claimed]).hex()))
 
 
-def worth_of(times: int, at: datetime) -> float:
-    """What being given so often at a time is worth, as a logarithm to base 2.
-
-    It is not what is old that fades but what is new that counts more, so that the order needs no renewal (forward
-    decay: Cormode et al. 2009, doi 10.1109/ICDE.2009.65).
-    """
-    return at.timestamp() / _HALF_LIFE.total_seconds() + math.log2(times)
+def _within(tenant: str, scope: str, since: datetime) -> dict[str, Any]:
+    return {"tenant": tenant, "scope": scope, "since": since}
 
 
-def _sum(worth: float, times: int, at: datetime) -> float:
-    added = worth_of(times, at)
-    return max(worth, added) + math.log2(1 + 2 ** -abs(worth - added))
-
-
-def _within(tenant: str, scope: str, since: datetime) -> ColumnElement[bool]:
-    return and_(entries.c.tenant == tenant, entries.c.scope == scope, entries.c.created_at >= since)
-
-
-def _standing(tenant: str, scope: str, since: datetime) -> Select[Any]:
-    """Entries with the present revision of their collection; one whose collection is gone is none."""
-    place = and_(collections.c.tenant == entries.c.tenant, collections.c.name == entries.c.collection)
-    query = select(entries, collections.c.revision.label("now")).join(collections, place)
-    return query.where(_within(tenant, scope, since))
-
-
-def _answer(row: Row[Any]) -> CachedAnswer:
+def _answer(row: Any) -> CachedAnswer:
     return CachedAnswer(
         id=row.id,
         question=row.question,
