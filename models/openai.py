@@ -134,9 +134,11 @@ class OpenAIModel:
 
 def _unknown_parameter(refused: RefusedError, left_out: frozenset[str]) -> str | None:
     """The parameter that the server does not know and that was sent."""
+    text = refused.body.decode(errors="replace").lower()
+    if refused.status == 500:  # as older versions of llama.cpp say it
+        return "logprobs" if "logprobs is not supported" in text and "logprobs" not in left_out else None
     if refused.status not in (400, 403, 422):
         return None
-    text = refused.body.decode(errors="replace").lower()
     for parameter, complaint in _COMPLAINTS.items():
         if parameter in text and complaint in text and parameter not in left_out:
             return parameter

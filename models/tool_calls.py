@@ -2,12 +2,19 @@
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import orjson
 
 from models.messages import ToolCall
+
+
+class TokenLogprob(NamedTuple):
+    """A token and the natural logarithm of its probability."""
+
+    text: str
+    logprob: float
 
 
 class ToolCallAssembler:
@@ -27,7 +34,7 @@ class ToolCallAssembler:
         index: Hashable | None,
         identity: str | None,
         name: str | None,
-        logprobs: Sequence[float] = (),
+        logprobs: Sequence[TokenLogprob] = (),
     ) -> None:
         """Add a piece.
 
@@ -71,18 +78,21 @@ class _PartialCall:
     id: str = ""
     name: str = ""
     arguments: str = ""
-    least: float | None = None
+    tokens: list[TokenLogprob] = field(default_factory=list)
     untold: bool = False
 
     @property
     def confidence(self) -> float | None:
         """The probability of its least likely token: one wrong digit is enough. None unless all of them are known."""
-        return None if self.least is None or self.untold else round(math.exp(self.least), 4)
+        told = "".join(token.text for token in self.tokens)
+        if self.untold or not self.tokens or not _is_made_of(self.arguments, told):
+            return None
+        return round(math.exp(min(token.logprob for token in self.tokens)), 4)
 
-    def add(self, arguments: str, logprobs: Sequence[float]) -> None:
+    def add(self, arguments: str, logprobs: Sequence[TokenLogprob]) -> None:
         self.arguments += arguments
         self.untold = self.untold or bool(arguments and not logprobs)
-        self.least = min((*logprobs, *(() if self.least is None else (self.least,))), default=None)
+        self.tokens += logprobs
 
     def is_followed_by(self, identity: str, name: str) -> bool:
         """Whether a piece for the same place begins another call."""
@@ -106,12 +116,26 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def token_logprobs(told: Any) -> tuple[float, ...]:
-    """The log-probabilities in ``choice.logprobs`` as OpenAI's API has it; none unless there is one for every token."""
+def token_logprobs(told: Any) -> tuple[TokenLogprob, ...]:
+    """The tokens in ``choice.logprobs`` as OpenAI's API has them; none unless each has its text and log-probability."""
     tokens = told.get("content") if isinstance(told, dict) else None
     if not isinstance(tokens, list) or not all(isinstance(token, dict) for token in tokens):
         return ()
-    logprobs = [token.get("logprob") for token in tokens]
-    if not all(isinstance(each, int | float) and each <= 0 for each in logprobs):
+    found = [(token.get("token"), token.get("logprob")) for token in tokens]
+    if not all(isinstance(text, str) and isinstance(each, int | float) and each <= 0 for text, each in found):
         return ()
-    return tuple(logprobs)
+    return tuple(TokenLogprob(text, each) for text, each in found)
+
+
+def _is_made_of(arguments: str, told: str) -> bool:
+    """Whether the tokens account for all letters and digits of the arguments, in their order.
+
+    Servers that hold tokens back until they can tell a call from text may drop what they know of these. They may also
+    write the call in another notation than the model did, so that only letters and digits can be compared.
+    """
+    try:
+        plain = orjson.dumps(orjson.loads(arguments)).decode()
+    except orjson.JSONDecodeError:
+        plain = arguments
+    letters = iter(character for character in told.casefold() if character.isalnum())
+    return all(character in letters for character in plain.casefold() if character.isalnum())

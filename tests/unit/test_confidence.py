@@ -32,10 +32,12 @@ async def provider() -> AsyncIterator[Provider]:
         yield running
 
 
-def piece(arguments: str, *probabilities: float, **call: Any) -> bytes:
-    """A piece of a call, with what a server tells of its tokens."""
+def piece(arguments: str, *probabilities: float, told: str | None = None, **call: Any) -> bytes:
+    """A piece of a call, with what a server tells of its tokens: the last has all of the text."""
+    texts = ["" for _ in probabilities[1:]] + [told if told is not None else arguments]
     tokens: list[dict[str, Any]] = [
-        {"token": "t", "logprob": math.log(each), "bytes": None, "top_logprobs": []} for each in probabilities
+        {"token": text, "logprob": math.log(each), "bytes": None, "top_logprobs": []}
+        for text, each in zip(texts, probabilities, strict=False)
     ]
     delta = {"tool_calls": [{"index": 0, "function": {"arguments": arguments, **call}}]}
     whole: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": None, "logprobs": {"content": tokens}}
@@ -63,6 +65,25 @@ async def test_a_call_of_which_a_part_is_not_told_has_no_confidence(provider: Pr
     assert await confidence_of(provider, piece('{"order":', 0.9, name="pay"), piece("1042}")) is None
 
 
+@pytest.mark.parametrize(
+    ("told", "confidence"),
+    [
+        ('<tool_call>\n{"name": "pay", "arguments": {"order": 1042}}', 0.9),
+        ("<parameter=order>\n1042\n</parameter>", 0.9),
+        ("2}", None),
+        ('{"order":', None),
+        ("", None),
+    ],
+    ids=["as JSON", "in another notation", "only its end", "without its value", "without its text"],
+)
+async def test_tokens_that_a_server_held_back_and_did_not_tell_of_leave_no_confidence(
+    provider: Provider, told: str, confidence: float | None
+) -> None:
+    """vLLM sends a piece of several tokens, of which it tells the last only, where its parser has to wait."""
+    whole = piece('{"order":1042}', 0.9, told=told, name="pay")
+    assert await confidence_of(provider, whole) == confidence
+
+
 async def test_a_server_is_not_asked_unless_that_was_set(provider: Provider) -> None:
     assert await confidence_of(provider, piece('{"order":1042}', name="pay"), logprobs=False) is None
     assert "logprobs" not in provider.requests[0]
@@ -78,7 +99,11 @@ async def test_a_server_is_not_asked_where_there_is_nothing_to_call(provider: Pr
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(400, "logprobs is not supported with tools + stream"), (403, "You are not allowed to request logprobs")],
+    [
+        (400, "logprobs is not supported with tools + stream"),
+        (500, "logprobs is not supported with tools + stream"),
+        (403, "You are not allowed to request logprobs"),
+    ],
 )
 async def test_a_server_that_refuses_to_tell_is_not_asked_again(provider: Provider, status: int, said: str) -> None:
     provider.refuses(status, {"error": {"message": said}})
@@ -95,10 +120,11 @@ async def test_a_server_that_refuses_to_tell_is_not_asked_again(provider: Provid
         {"content": None},
         {"content": ["t"]},
         {"content": [{"token": "t"}]},
-        {"content": [{"logprob": "-0.1"}]},
-        {"content": [{"logprob": 0.5}]},
-        {"content": [{"logprob": math.nan}]},
-        {"content": [{"logprob": -0.1}, {"logprob": None}]},
+        {"content": [{"token": "t", "logprob": "-0.1"}]},
+        {"content": [{"token": "t", "logprob": 0.5}]},
+        {"content": [{"token": "t", "logprob": math.nan}]},
+        {"content": [{"token": "t", "logprob": -0.1}, {"token": "t", "logprob": None}]},
+        {"content": [{"logprob": -0.1}]},
     ],
 )
 def test_what_cannot_be_read_tells_nothing(told: Any) -> None:
