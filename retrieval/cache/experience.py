@@ -79,7 +79,7 @@ class Experience:
 
     def passed(self, considered: Considered) -> None:
         """An answer was given again, and was not drawn to be checked."""
-        self._bound.saw(considered.score, wrong=False, chance=self._shadow)
+        self._bound.asked(considered.score, given=True)
 
     def compared(self, considered: Considered, question: str, right: Mapping[str, bool]) -> None:
         """The question was answered anew.
@@ -88,9 +88,10 @@ class Experience:
             considered: What had been decided before.
             right: For the answer of each candidate whether it was as good as the new one.
         """
-        chance = self._shadow if considered.hit else 1.0
-        if considered.best is not None:
-            self._bound.saw(considered.score, wrong=not right[considered.best.nearest.answer], chance=chance)
+        # An entry that keeps itself back is never given at this score: it says nothing of those that are.
+        if considered.best is not None and considered.score >= considered.best.nearest.least:
+            self._bound.asked(considered.score, given=considered.hit)
+            self._bound.saw(considered.score, wrong=not right[considered.best.nearest.answer])
         for each in considered.found:
             self._verifier.learn(each, right=right[each.nearest.answer])
         self._rarities.see(question)
