@@ -98,7 +98,7 @@ class House:
             for key in await self.redis.keys("*"):
                 kind = await self.redis.type(key)
                 kept = await (self.redis.xrange(key) if kind == b"stream" else self.redis.dump(key))
-                found += [key.decode()] if word.encode() in repr(kept).encode() else []
+                found += [str(key)] if word.encode() in repr(kept).encode() else []
         files = [path for path in self.folder.rglob("*") if path.is_file() and "models" not in path.parts]
         return found + [path.name for path in files if word.encode() in _bytes(path)]
 

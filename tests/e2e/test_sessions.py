@@ -10,14 +10,27 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from agent.webhooks.endpoints import Endpoint
+from agent.webhooks.signing import new_secret
 from cairn import ToolContext, tool
 from models.errors import Transient
 from models.messages import ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem
 from records.ids import now
 from records.principal import LOCAL
-from records.schema import session_tombstones, sessions
+from records.schema import (
+    event_logs,
+    messages,
+    metadata,
+    runs,
+    session_tombstones,
+    sessions,
+    steps,
+    webhook_deliveries,
+)
 from tests.support.everyones import everyones
+from tests.support.postgres import fresh_postgres
+from tests.support.redis import URL, reachable_redis
 from tests.support.service import LocalService, ask, running_service
 
 SECRET = "zebra-4711-quartz"
@@ -29,6 +42,12 @@ async def order(item: str, context: ToolContext) -> dict[str, Any]:
     before = await context.scratch.get("ordered", [])
     await context.scratch.set("ordered", [*before, item])
     return {"ordered": item, "all": [*before, item]}
+
+
+@tool(effect="irreversible")
+async def ship(item: str) -> str:
+    """Ship something, once a person agrees."""
+    return f"{item} is on its way"
 
 
 @tool
@@ -56,6 +75,8 @@ class Script:
             return [f"Done: {said}"]
         if said.startswith("Order "):
             return [ToolCall(id="c", name="order", arguments=json.dumps({"item": said[6:]}))]
+        if said.startswith("Ship "):
+            return [ToolCall(id="s", name="ship", arguments=json.dumps({"item": said[5:]}))]
         if said.startswith("Read "):
             first, last = said.split()[1:]
             arguments = {"first_message": int(first), "last_message": int(last)}
@@ -79,7 +100,7 @@ def script() -> Script:
 @pytest.fixture
 async def service(tmp_path: Path, script: Script) -> AsyncIterator[LocalService]:
     async with running_service(
-        tmp_path, model=script.model, tools=[order, ordered], history_tokens=600, hand_over=False
+        tmp_path, model=script.model, tools=[order, ordered, ship], history_tokens=600, hand_over=False
     ) as service:
         yield service
         script.go.set()
@@ -171,19 +192,38 @@ async def test_a_deleted_session_is_gone_with_all_that_was_said(service: LocalSe
     assert anew["run_id"] != run["run_id"]
 
 
-async def test_it_is_refused_while_a_run_goes_on_or_the_run_is_stopped_first(
-    service: LocalService, script: Script, tmp_path: Path
-) -> None:
-    session = (await say(service, f"It is {SECRET}"))[1]
-    waiting = asyncio.create_task(ask(service, "Wait", session_id=session, retrieval="off"))
-    await script.reached.wait()
-    refused = await service.client.delete(f"/v1/sessions/{session}")
-    assert (refused.status_code, refused.json()["code"]) == (409, "session_busy")
-    assert (await service.client.get(f"/v1/sessions/{session}")).status_code == 200
-    gone = await service.client.delete(f"/v1/sessions/{session}", params={"cancel": True})
-    assert gone.status_code == 204, gone.text
-    assert (await waiting)[-1].type == "run.cancelled"
-    assert _grep(tmp_path, SECRET) == []
+async def test_it_is_refused_while_a_run_goes_on_or_waits_and_then_all_goes(script: Script, tmp_path: Path) -> None:
+    """With PostgreSQL and Redis: approvals are left without what they were about, webhooks and streams are gone."""
+    hook = Endpoint(url="http://127.0.0.1:9/hook", secret=new_secret(), private=True)
+    async with reachable_redis() as redis, fresh_postgres() as url:
+        stores: dict[str, Any] = {"database_url": url, "redis_url": URL, "webhooks": (hook,)}
+        async with running_service(tmp_path, model=script.model, tools=[ship], **stores) as service:
+            client = service.client
+            asked = await ask(service, f"Ship {SECRET}", retrieval="off")
+            assert asked[-1].type == "run.waiting"
+            session = asked[0].data["session_id"]
+            running = asyncio.create_task(ask(service, "Wait", session_id=session, retrieval="off"))
+            await script.reached.wait()
+            refused = await client.delete(f"/v1/sessions/{session}")
+            assert (refused.status_code, refused.json()["code"]) == (409, "session_busy")
+            assert (await client.get(f"/v1/sessions/{session}")).status_code == 200
+            approval = asked[-1].data["approvals"][0]
+            assert (await client.get(f"/v1/approvals/{approval}")).json()["arguments"] == {"item": SECRET}
+            script.go.set()
+            assert (await running)[-1].type == "run.completed"
+            assert (await client.delete(f"/v1/sessions/{session}")).json()["code"] == "session_busy"  # it waits
+
+            gone = await client.delete(f"/v1/sessions/{session}", params={"cancel": True})
+            assert gone.status_code == 204, gone.text
+            left = (await client.get(f"/v1/approvals/{approval}")).json()
+            assert (left["tool"], left["status"], left["arguments"]) == ("ship", "cancelled", {})
+            assert (await client.get("/v1/approvals")).json()["items"][0]["reason"] == ""
+            assert [key for key in await redis.keys("*") if b"log" in key] == []
+            async with service.services.knowledge.database.read() as connection:
+                for table in (runs, steps, messages, sessions, webhook_deliveries, event_logs):
+                    assert (await connection.execute(everyones(select(table)))).all() == [], table.name
+                for table in metadata.sorted_tables:
+                    assert SECRET not in str((await connection.execute(everyones(select(table)))).all()), table.name
 
 
 async def test_sessions_that_nobody_uses_expire(service: LocalService) -> None:
