@@ -70,7 +70,7 @@ def test_nothing_is_given_again_before_there_is_evidence() -> None:
         bound.asked(0.999, given=False)
         bound.saw(0.999, wrong=False)
         needed += 1
-    # Memory fades a little: 460 right answers bound the share of wrong ones by 1 % with 99 % confidence: 0.99 ** 460 is 0.01.
+    # 460 right answers bound the share of wrong ones by 1 % with 99 % confidence: 0.99 ** 460 is 0.01; memory fades.
     assert 460 < needed < 600
     assert bound.threshold == LEVELS[-1]
 
