@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,10 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from agent.direct import DirectCall
 from agent.ending import Endings, TerminalBody, exchange
 from agent.errors import RequestUnreadable, RunTakenOver, UsageLimitExceeded
-from agent.events import EventBody, RunCancelled, RunCompleted, RunFailed, RunStarted, TextDelta
+from agent.events import EventBody, RunCancelled, RunCompleted, RunFailed, RunStarted, TextDelta, ToolReturned
 from agent.failures import INTERNAL, classify, run_failed
 from agent.journal import Transition
 from agent.lanes import Lane, LaneLimits
+from agent.learning import Learner
 from agent.log import EventLog
 from agent.loop import AgentLoop, Collaborators, RunContext
 from agent.outlet import Outlet
@@ -31,6 +32,7 @@ from memory.sessions import SessionStore
 from models.messages import Message
 from models.port import ChatModel
 from models.tokens import estimate_tokens
+from retrieval.documents import Source
 from tools.toolset import Toolset
 
 _TOOLS_SECONDS = 60.0
@@ -106,6 +108,7 @@ class Office:
     turns: Turns
     collaborators: Collaborators
     settings: RunSettings
+    learner: Learner | None = None
 
 
 class ActiveRun:
@@ -224,6 +227,8 @@ class ActiveRun:
                     for rest in self._told.rest(body)[:-1]:
                         self._outlet.put(rest)
                     return body
+                if isinstance(body, ToolReturned) and office.learner is not None:
+                    await office.learner.returned(record, body)
                 self._release(body)
         self.waits = self._loop.waiting
         return None
@@ -264,6 +269,10 @@ class ActiveRun:
         if drain.done() and isinstance(body, RunCompleted):
             body = failed(drain.exception() or RuntimeError("the log of the run is closed"))
 
+        heard = self._heard(body)
+        if heard is not None and self._office.learner is not None:
+            await self._office.learner.answered(self.record, *heard)
+
         async def tell(told: TerminalBody) -> None:
             self._office.collaborators.observer.event(told)
             self._outlet.put(told)
@@ -273,11 +282,19 @@ class ActiveRun:
         told = await self._office.endings.conclude(self.record.claim, body, self._said(body), ended, tell)
         if isinstance(told, RunCompleted) and self._loop is not None and self._loop.looked is not None:
             self._office.collaborators.preparation.answered(self._loop.looked, self._loop.fresh)
+        if heard is not None and self._office.learner is not None:
+            self._office.learner.ended(self.record, *heard, self._model)
         if self._window and self._loop is not None:
             said = (*self._loop.state.history, *self._loop.state.turns)
             self._office.sessions.grown(self.record.tenant, self.record.session_id, said, self._window)
         seconds = round(time.perf_counter() - self._accepted, 3)
         _log.info("run ended", type=told.type, model=self._model.info.name, seconds=seconds)
+
+    def _heard(self, body: TerminalBody) -> tuple[str, str, Sequence[Source]] | None:
+        """What somebody has said, what he was answered, and from what; None where nobody said anything."""
+        if not isinstance(body, RunCompleted) or self._loop is None or self._request.call is not None:
+            return None
+        return self._request.message, body.answer, self._loop.state.sources
 
     async def _rest(self) -> None:
         """Let go of a run that has not ended: what is known of it is kept, and whoever follows it goes on waiting."""

@@ -16,6 +16,7 @@ from agent.ending import Endings
 from agent.errors import RunTakenOver, ServiceStopping
 from agent.idempotency import RequestKey
 from agent.lanes import Lane, Lanes, LaneState
+from agent.learning import Learner
 from agent.log import EventLog
 from agent.loop import Collaborators
 from agent.offer import Models, Offer
@@ -55,6 +56,7 @@ class Runs:
         collaborators: Collaborators,
         settings: RunSettings,
         queue: Queue | None = None,
+        learner: Learner | None = None,
     ) -> None:
         self._store = store
         self._claims = claims
@@ -75,7 +77,9 @@ class Runs:
             turns=self._turns,
             collaborators=collaborators,
             settings=settings,
+            learner=learner,
         )
+        self._learner = learner
         self._running: dict[str, ActiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # One at a time takes up runs, so that nobody takes one up twice.
@@ -239,7 +243,12 @@ class Runs:
     async def settled(self) -> None:
         """Wait until the ends of runs are recorded in full, and what is learnt from them is."""
         await self._endings.sealed()
+        await self._learnt()
+
+    async def _learnt(self) -> None:
         await self._office.collaborators.preparation.settled()
+        if self._learner is not None:
+            await self._learner.settled()
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Let runs come to their end for ``grace`` seconds, then let go of them: the next process goes on with them."""
@@ -259,7 +268,7 @@ class Runs:
         if self.dispatch is not None and handed_over:
             await self.dispatch.announce()
         await self._endings.sealed()
-        await self._office.collaborators.preparation.settled()
+        await self._learnt()
 
     async def _open(self, record: RunRecord) -> None:
         """Let readers wait for the events of a run that was just accepted."""

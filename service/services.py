@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from agent.answer_desk import AnswerDesk
 from agent.answers import CachedAnswers
 from agent.approvals import ApprovalStore
 from agent.autonomy import AutonomyGate, Patience, TrackRecord
@@ -16,9 +17,10 @@ from agent.deleting import SessionDeletion
 from agent.erasing import ConversationEraser
 from agent.erasing_answers import AnswerEraser
 from agent.exporting import SessionExport
-from agent.feedback import FeedbackStore, complaints_to
+from agent.feedback import FeedbackStore, called_wrong
 from agent.gate import PolicyGate
 from agent.idempotency import Reservations
+from agent.learning import Learner
 from agent.log import EventLog, FileEventLog
 from agent.loop import Collaborators
 from agent.preparing import Preparation
@@ -97,7 +99,7 @@ class Services:
     session_export: SessionExport
     memory: Memory
     cache: AnswerCache
-    answers: CachedAnswers | None
+    answer_desk: AnswerDesk
     runs: Runs
     starts: Starts
     retries: Retries
@@ -191,7 +193,16 @@ async def open_services(
         config_version = settings.config_version(
             model=default.info.name, tools=[tool.spec.parameters for tool in toolset]
         )
-        answers = CachedAnswers(cache, knowledge.catalog, config_version) if settings.cache.enabled else None
+        answers = CachedAnswers(cache, knowledge.catalog, config_version, partial(called_wrong, knowledge.database))
+        desk = AnswerDesk(
+            cache,
+            answers,
+            models=models,
+            toolset=toolset,
+            source_limit=settings.retrieval.sources,
+            runs=run_store,
+            log=events,
+        )
         runs = Runs(
             store=run_store,
             claims=Claims(knowledge.database, worker, alone=settings.alone),
@@ -203,7 +214,9 @@ async def open_services(
             approvals=approvals,
             collaborators=Collaborators(
                 preparation=Preparation(
-                    searcher, answers=answers, memories=LongTermMemory(memory, settings.memory.recall_tokens)
+                    searcher,
+                    answers=answers if settings.cache.enabled else None,
+                    memories=LongTermMemory(memory, settings.memory.recall_tokens),
                 ),
                 selector=HybridSelector(knowledge.embedder.embed, settings.tools_shown),
                 journal=journal,
@@ -220,6 +233,7 @@ async def open_services(
                 lanes=settings.lanes.limits(),
                 config_version=config_version,
             ),
+            learner=Learner(memory, settings.memory.learn, settings.memory.authoritative),
             queue=None if settings.alone else Queue(knowledge.database, worker, settings.lanes.promote_seconds),
         )
         stack.push_async_callback(runs.aclose)
@@ -258,13 +272,13 @@ async def open_services(
             session_export=SessionExport(knowledge.database, sessions, events),
             memory=memory,
             cache=cache,
-            answers=answers,
+            answer_desk=desk,
             runs=runs,
             starts=starts,
             retries=Retries(starts, run_store, journal),
             reservations=reservations,
             approvals=approvals,
-            feedback=FeedbackStore(knowledge.database, events, complaints_to(cache)),
+            feedback=FeedbackStore(knowledge.database, events, desk.hear),
             endpoints=endpoints,
             toolset=toolset,
             model=default,
