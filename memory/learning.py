@@ -16,7 +16,7 @@ from memory.policy import verdict
 from memory.records import Draft
 from memory.store import Written
 from records.principal import Principal
-from records.schema import memory_records as records
+from records.schema import memory_versions as versions
 from retrieval.documents import Source
 
 _log = structlog.get_logger("cairn.memory")
@@ -42,7 +42,7 @@ async def remember(
     Raises:
         DatabaseError: The database cannot be reached; some of it may be written, and the next call does the rest.
     """
-    if not extractor.repeatable and await _has_learnt(memory, principal, run_id):
+    if not extractor.repeatable and await _has_concluded(memory, principal, run_id):
         extractor = Extractor()
     found = extractor.drafts(
         principal, message=message, answer=answer, run_id=run_id, session_id=session_id, sources=sources
@@ -67,11 +67,12 @@ async def learn(memory: Memory, principal: Principal, draft: Draft, run_id: str)
         return None
 
 
-async def _has_learnt(memory: Memory, principal: Principal, run_id: str) -> bool:
-    """Whether the run has left a record: their ids begin as its own does."""
+async def _has_concluded(memory: Memory, principal: Principal, run_id: str) -> bool:
+    """Whether the run has left a record of something that was concluded: their ids begin as its own does."""
     begins = run_id[: len("01234567-89ab-7def-")]
-    query = select(records.c.id).where(
-        records.c.tenant == principal.tenant, records.c.id >= f"{begins}8", records.c.id < f"{begins}c"
+    is_its = (versions.c.record_id >= f"{begins}8", versions.c.record_id < f"{begins}c", versions.c.run_id == run_id)
+    query = select(versions.c.record_id).where(
+        versions.c.tenant == principal.tenant, *is_its, versions.c.trust == "inferred"
     )
     async with memory.store.database.read() as connection:
         return await connection.scalar(query.limit(1)) is not None

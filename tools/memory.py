@@ -135,7 +135,7 @@ def _forgetting(memory: ChatMemory, timeout: float) -> Tool:
         "Forget that I like tea.",
         "Please forget my shoe size.",
         "Forget what you know about my address.",
-        "Delete the memory that I moved to Leeds.",
+        "Erase what you remember of where I live.",
         "Forget everything you know about me.",
         "Forget that.",
     )

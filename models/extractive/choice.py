@@ -9,7 +9,7 @@ from models.extractive.arguments import Reading, read_arguments
 from models.extractive.mentions import names_in, numbers_in
 from models.extractive.parameters import Parameter, parameters_of, words_of
 from models.extractive.vectors import VectorCache
-from models.extractive.wishes import acts, asks_leave, is_own, is_told_to
+from models.extractive.wishes import acts, asks_leave, is_own, is_told_to, takes_any_text
 from models.extractive.words import terms
 from models.messages import ToolSpec
 
@@ -67,7 +67,11 @@ class ToolChooser:
         """The tool that fits best, or None when none fits or the best one acts and nobody asked for that."""
         if not tools or not terms(question):
             return None
-        considered = await self._closest(question, tools)
+        # Its own words fit a tool that takes any text as well as any others do: it is no rival unless it is meant.
+        meant = [spec for spec in tools if not (acts(spec) and takes_any_text(spec)) or is_told_to(question, spec)]
+        if not meant:
+            return None
+        considered = await self._closest(question, meant)
         today = self._today()
         choices = [await self._choice(question, spec, today) for spec in considered]
         best = max(choices, key=lambda choice: choice.score)

@@ -43,9 +43,14 @@ def acts(spec: ToolSpec) -> bool:
     return spec.effect != "read" or (words_of(spec.name) or [""])[0] in _ACTING
 
 
+def takes_any_text(spec: ToolSpec) -> bool:
+    """Whether a call needs a text of no particular form: every question could be one."""
+    return any(parameter.is_text and parameter.required for parameter in parameters_of(spec))
+
+
 def is_told_to(text: str, spec: ToolSpec) -> bool:
     """Whether a clause of the text is a request to do what the tool does, and not a question about it."""
-    any_text = any(parameter.is_text and parameter.required for parameter in parameters_of(spec))
+    any_text = takes_any_text(spec)
     vocabulary = _verbs(spec) if any_text else _words(spec)
     for clause in map(str.strip, _CLAUSE.split(text)):
         if not clause or _QUESTION.match(clause) or _IDIOM.match(clause):
