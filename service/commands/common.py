@@ -39,6 +39,7 @@ def known_errors() -> tuple[type[Exception], ...]:
     from models.errors import ModelError
     from records.database import DatabaseError
     from retrieval.errors import RetrievalError
+    from service.memory_schemas import SchemaLoadingError
     from service.owner import DataFolderError
     from tools.errors import ToolLoadingError
 
@@ -51,6 +52,7 @@ def known_errors() -> tuple[type[Exception], ...]:
         OSError,
         ReaderUnusable,
         RetrievalError,
+        SchemaLoadingError,
         SecretError,
         ToolLoadingError,
     )
