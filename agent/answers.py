@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -19,13 +20,16 @@ from retrieval.errors import CollectionNotFound
 _log = structlog.get_logger("cairn.runs")
 _STOP: FinishReason = "stop"
 
+CalledWrong = Callable[[str, str], Awaitable[bool]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trace:
-    """What the cache was asked, and the collection's revision before anything was searched."""
+    """What the cache was asked, by which run, and the collection's revision before anything was searched."""
 
     consulted: Consulted
     revision: int
+    run_id: str
 
 
 class CachedAnswers:
@@ -33,12 +37,16 @@ class CachedAnswers:
 
     Args:
         config_version: Stands for the settings that shape an answer.
+        called_wrong: Whether somebody has called the answer of a run wrong, by its tenant and its id.
     """
 
-    def __init__(self, cache: AnswerCache, record: ActiveVersions, config_version: str) -> None:
+    def __init__(
+        self, cache: AnswerCache, record: ActiveVersions, config_version: str, called_wrong: CalledWrong | None = None
+    ) -> None:
         self._cache = cache
         self._record = record
         self._config_version = config_version
+        self._called_wrong = called_wrong
 
     async def scope(self, asked: Asked) -> tuple[Scope, int] | None:
         """Within what the answer may be given again, and the revision of its collection; None if there is none."""
@@ -63,7 +71,7 @@ class CachedAnswers:
         consulted = await self._cache.consult(scope, asked.question, search=search)
         if consulted.reason == "disabled":
             return None
-        trace = _Trace(consulted=consulted, revision=revision)
+        trace = _Trace(consulted=consulted, revision=revision, run_id=asked.run_id)
         if asked.cache == "bypass":
             return Looked(missed=_missed("bypass", consulted, "a fresh answer was asked for"), trace=trace)
         if consulted.answer is None:
@@ -82,7 +90,17 @@ class CachedAnswers:
             finish_reason=fresh.finish_reason,
             revision=trace.revision,
         )
-        await self._cache.keep(trace.consulted, answer)
+        consulted = trace.consulted
+        await self._cache.keep(consulted, answer)
+        # Whoever was quicker than this to call it wrong has found nothing to withdraw.
+        if self._called_wrong is not None and await self._called_wrong(consulted.scope.tenant, trace.run_id):
+            await self.withdraw(consulted.scope, consulted.question)
+
+    async def withdraw(self, scope: Scope, question: str) -> None:
+        """Take in that what is kept for this very question, if anything is, was called wrong."""
+        kept = (await self._cache.explain(scope, question)).consulted
+        if kept.answer is not None and kept.decided_by == "exact":
+            await self._cache.complain(scope.tenant, kept.answer.id, question=question)
 
     async def passed(self, looked: Looked) -> None:
         """An answer was given again."""

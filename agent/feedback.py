@@ -142,6 +142,14 @@ class FeedbackStore:
         return replace(said, entry_id=hit["entry_id"], score=hit["score"])
 
 
+async def called_wrong(database: Database, tenant: str, run_id: str) -> bool:
+    """Whether somebody's last word on the answer of a run was that it is wrong."""
+    columns = run_feedback.c
+    query = select(columns.run_id).where(columns.tenant == tenant, columns.run_id == run_id, columns.verdict == "wrong")
+    async with database.read() as connection:
+        return await connection.scalar(query.limit(1)) is not None
+
+
 def _is(tenant: str, principal: str, run_id: str) -> ColumnElement[bool]:
     columns = run_feedback.c
     return and_(columns.tenant == tenant, columns.principal == principal, columns.run_id == run_id)

@@ -262,6 +262,7 @@ class AgentLoop:
             alone=not self.state.history,
             cache=context.cache,
             sources=context.source_limit,
+            run_id=context.record.id,
         )
 
     async def _give(self, text: str) -> AsyncGenerator[EventBody, None]:

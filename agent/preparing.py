@@ -29,6 +29,7 @@ class Asked:
         alone: Whether it stands on its own; a question in a conversation may mean what only the conversation tells.
         tools: Names of the tools that are offered for it.
         sources: How many a search may bring.
+        run_id: The run that asks; empty for whoever only wants to know what would be answered.
     """
 
     principal: Principal
@@ -40,6 +41,7 @@ class Asked:
     alone: bool
     cache: CacheUse
     sources: int
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
