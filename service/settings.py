@@ -205,6 +205,11 @@ class Settings(BaseSettings):
     tools: tuple[str, ...] = ()
     mcp: tuple[McpSettings, ...] = Field(default=(), description="MCP servers whose tools the agent may call.")
     mcp_server: bool = Field(default=False, description="Serve the tools to MCP clients, at /mcp.")
+    mcp_sessions: int = Field(
+        default=1000,
+        ge=1,
+        description="Sessions of MCP clients of the older revisions; idle ones give way to new ones.",
+    )
     tools_shown: int = Field(
         default=TOOLS_SHOWN, ge=1, description="Tools that a question is shown, if there are more."
     )

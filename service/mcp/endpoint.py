@@ -5,10 +5,11 @@ from contextvars import Context
 from typing import TYPE_CHECKING
 
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from records.principal import Principal
 from service.mcp.calls import Calls
+from service.mcp.sessions import SessionLimit
 from service.services import Services
 from service.version import cairn_version
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 _MOST_BYTES = 1 << 20
-_MOST_SESSIONS = 1000
 _IDLE_SECONDS = 1800.0
 _INSTRUCTIONS = (
     "Calls that change something may wait for a person: the answer says so, and what became of them is told by "
@@ -35,7 +35,11 @@ class McpEndpoint:
 
     def __init__(self, services: Services, *, sessions: bool) -> None:
         self._calls = Calls(services)
-        self._manager = _manager(self._calls, stateless=not sessions)
+        most = services.settings.mcp_sessions
+        self._manager = _manager(self._calls, stateless=not sessions, most=most)
+        self._handle: ASGIApp = self._manager.handle_request
+        if sessions:
+            self._handle = SessionLimit(self._handle, most)
         self._ready = asyncio.Event()
         self._over = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -46,7 +50,7 @@ class McpEndpoint:
         scope["route"] = self.route
         scope["user"] = _user(scope.get("state", {}).get("principal"))
         await self._begin()
-        await self._manager.handle_request(scope, receive, send)
+        await self._handle(scope, receive, send)
 
     async def aclose(self) -> None:
         """End all sessions. Safe to call twice."""
@@ -67,7 +71,7 @@ class McpEndpoint:
             await self._over.wait()
 
 
-def _manager(calls: Calls, *, stateless: bool) -> "StreamableHTTPSessionManager":
+def _manager(calls: Calls, *, stateless: bool, most: int) -> "StreamableHTTPSessionManager":
     from mcp.server.lowlevel import Server
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
@@ -84,7 +88,7 @@ def _manager(calls: Calls, *, stateless: bool) -> "StreamableHTTPSessionManager"
         server,
         stateless=stateless,
         session_idle_timeout=_IDLE_SECONDS,
-        max_sessions=_MOST_SESSIONS,
+        max_sessions=most,
         max_request_body_size=_MOST_BYTES,
     )
 
