@@ -37,7 +37,7 @@ _KEEPS = re.compile(
     r"\b(?:don['’]t|do not|never|nicht) (?:ever )?(?:forget|delete|erase|remove)\b|\bvergiss nicht\b", re.I
 )
 _EVERYTHING = re.compile(
-    r"\b(?:everything|all|anything|what(?:ever)?) (?:that )?you (?:know|remember|have \w+|keep|store|saved|stored|learn\w*)"
+    r"\b(?:everything|all|anything|what(?:ever)?) (?:that )?you (?:know|remember|have \w+|keep|stored?|saved)"
     r" (?:about|of|on) me\b|\b(?:everything|all) about me\b|\ball (?:of )?(?:my|your) memor(?:y|ies)\b"
     r"|\balles,? was du (?:über|von) (?:mich|mir)\b|\balles über mich\b",
     re.IGNORECASE,
