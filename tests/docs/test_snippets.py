@@ -17,6 +17,7 @@ PAGES = (
     "durability.md",
     "webhooks.md",
     "memory.md",
+    "conversations.md",
 )
 
 
