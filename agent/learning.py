@@ -25,6 +25,7 @@ _log = structlog.get_logger("cairn.runs")
 class Learner:
     """Proposes what is worth remembering. Whatever goes wrong in it is logged, and costs no answer.
 
+    A run that brings a token is for somebody else than its asker, whom only a back end knows: nothing is learnt of it.
     Everything here may happen twice, as a run that is taken up again does; nothing is written twice.
 
     Args:
@@ -41,7 +42,7 @@ class Learner:
 
     async def returned(self, run: RunRecord, body: ToolReturned) -> None:
         """A tool of the run has given a result: a memory that says otherwise is superseded."""
-        if not body.ok or body.name not in self._authorities:
+        if not body.ok or body.name not in self._authorities or run.sealed_token is not None:
             return
         try:
             value = json.loads(body.content)
@@ -70,6 +71,8 @@ class Learner:
     async def _remember(
         self, extractor: Extracts, run: RunRecord, message: str, answer: str, sources: Sequence[Source]
     ) -> None:
+        if run.sealed_token is not None:
+            return
         try:
             await remember(
                 self._memory,

@@ -85,13 +85,15 @@ def _recalling(memory: ChatMemory, timeout: float) -> Tool:
 
 
 def _remembering(memory: ChatMemory, timeout: float) -> Tool:
+    async def for_himself(context: ToolContext) -> None:
+        _require_himself(context)
+
     async def remember(
         text: Annotated[Words, Field(description="What to remember, in the user's own words.")],
         asker: Asker,
         context: ToolContext,
     ) -> ToolResult:
         """Remember something about the user for later conversations, when he asks for it."""
-        _require_himself(context)
         kept = [dict(each) for each in await memory.learn(asker, text, context)]
         if not kept:
             return ToolResult(content=_NOT_KEPT, value=[])
@@ -104,7 +106,9 @@ def _remembering(memory: ChatMemory, timeout: float) -> Tool:
         "Remember that my shoe size is 43.",
         "Please remember that I am allergic to nuts.",
     )
-    options = ToolOptions(effect="write", autonomy="auto", idempotent=True, timeout=timeout, examples=examples)
+    options = ToolOptions(
+        effect="write", autonomy="auto", idempotent=True, timeout=timeout, verify=for_himself, examples=examples
+    )
     return make_tool(remember, options)
 
 
