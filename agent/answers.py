@@ -15,6 +15,7 @@ from retrieval.active import ActiveVersions
 from retrieval.cache.answers import CachedAnswer, Consulted, FreshAnswer
 from retrieval.cache.cache import AnswerCache
 from retrieval.cache.scope import Scope
+from retrieval.cache.words import normal
 from retrieval.errors import CollectionNotFound
 
 _log = structlog.get_logger("cairn.runs")
@@ -75,7 +76,8 @@ class CachedAnswers:
         if asked.cache == "bypass":
             return Looked(missed=_missed("bypass", consulted, "a fresh answer was asked for"), trace=trace)
         if consulted.answer is None:
-            return Looked(missed=_missed(consulted.reason, consulted), trace=trace)
+            question = (scope.key, normal(asked.question))
+            return Looked(missed=_missed(consulted.reason, consulted), trace=trace, question=question)
         if consulted.check:
             return Looked(missed=_missed("checked", consulted), trace=trace)
         return Looked(given=_given(consulted, consulted.answer), trace=trace)

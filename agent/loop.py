@@ -27,6 +27,7 @@ from agent.events import (
     TextDelta,
     UsageRecorded,
 )
+from agent.following import LeaderLost
 from agent.gate import Gatekeeper
 from agent.journal import Intent, Journal, Outcome, Transition
 from agent.observer import Observer
@@ -115,12 +116,15 @@ class AgentLoop:
     Attributes:
         waiting: Whether ``events`` has ended because a person has to decide first.
         looked: What came of asking for an earlier answer; None where that was not asked, or by another process.
+        followed: Whether the answer is another run's, which was given at the same time.
     """
 
     def __init__(self, state: RunState, context: RunContext, collaborators: Collaborators) -> None:
         self.state = state
         self.waiting = False
         self.looked: Looked | None = None
+        self.followed = False
+        self._leader: str | None = None
         self._context = context
         self._parts = collaborators
         self._citations = CitationReader()
@@ -156,6 +160,7 @@ class AgentLoop:
             AgentRunError: A limit was reached, the model would not settle, or another worker has the run now.
             ModelError: The model failed.
             RetrievalError: The documents cannot be searched.
+            LeaderLost: The run that was followed came to no answer: it has to be taken up again.
         """
         started = time.perf_counter()
         await self._begin()
@@ -175,7 +180,7 @@ class AgentLoop:
                         finish_reason=reason,
                         answer=self._citations.text,
                         duration_ms=milliseconds_since(started),
-                        cached=self.state.given is not None,
+                        cached=self.state.given is not None or self.followed,
                     )
                     return
                 case Fail(error=error):
@@ -245,6 +250,9 @@ class AgentLoop:
         given = prepared.given
         shown = tuple(shown for _, shown in prepared.memories)
         again = None if given is None else (given.text, given.finish_reason)
+        if prepared.following is not None and done is None:
+            # A run that is taken up again asks the model itself: what it was following may have ended otherwise.
+            self._leader = prepared.following.entry_id
         await self._enter(after_retrieval(self.state, prepared.sources, shown, again), ended)
         for event in _told(prepared, milliseconds):
             yield event
@@ -305,6 +313,28 @@ class AgentLoop:
         await self._enter(after_model(self.state, said, calls, finish), ended)
 
     async def _stream(self, *, with_tools: bool) -> AsyncGenerator[ModelItem, None]:
+        leader, self._leader = self._leader, None
+        return await self._model(with_tools=with_tools) if leader is None else self._follow(leader, with_tools)
+
+    async def _follow(self, leader: str, with_tools: bool) -> AsyncGenerator[ModelItem, None]:  # noqa: FBT001
+        """What another run is answering; what the model does where that cannot be followed from the beginning."""
+        begun = False
+        try:
+            async with aclosing(self._parts.preparation.follow(leader, self.state.sources)) as items:
+                async for item in items:
+                    begun = True
+                    yield item
+        except LeaderLost:
+            if begun:
+                raise
+        else:
+            self.followed = True
+            return
+        async with aclosing(await self._model(with_tools=with_tools)) as items:
+            async for item in items:
+                yield item
+
+    async def _model(self, *, with_tools: bool) -> AsyncGenerator[ModelItem, None]:
         request = ModelRequest(
             messages=(*self.state.history, *self.state.turns),
             passages=self.state.passages,
@@ -406,6 +436,8 @@ def _told(prepared: Prepared, milliseconds: float) -> Iterable[EventBody]:
         yield MemoryRecalled(memories=tuple(told for told, _ in prepared.memories), duration_ms=milliseconds)
     if prepared.given is not None:
         yield prepared.given.hit
+    elif prepared.following is not None:
+        yield prepared.following
     elif prepared.missed is not None:
         yield prepared.missed
 

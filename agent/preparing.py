@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import structlog
 
 from agent.events import CacheHit, CacheMissed, RecalledMemory
-from models.messages import FinishReason, Remembered
+from agent.following import LeaderLost, Leaders
+from models.messages import FinishReason, ModelItem, Remembered
 from records.principal import Principal
 from retrieval.documents import Source
 from tools.search import Searcher
@@ -63,11 +64,13 @@ class Looked:
         given: The answer that may be given again.
         missed: Why there is none.
         trace: What the answers themselves need to know later: how this one turned out.
+        question: The same for all who may be given the same answer; None where it has to be made for this one alone.
     """
 
     given: Given | None = None
     missed: CacheMissed | None = None
     trace: Any = None
+    question: Hashable = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,19 +109,31 @@ class Memories(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """All that there is to answer from."""
+    """All that there is to answer from.
+
+    Attributes:
+        following: The run that is giving the same answer at this moment.
+    """
 
     query: str
     sources: tuple[Source, ...] = ()
     memories: tuple[tuple[RecalledMemory, Remembered], ...] = ()
     given: Given | None = None
     missed: CacheMissed | None = None
+    following: CacheHit | None = None
 
 
 class Preparation:
     """Prepares runs. Only the search may fail: the rest makes an answer better or quicker."""
 
-    def __init__(self, searcher: Searcher, answers: Answers | None = None, memories: Memories | None = None) -> None:
+    def __init__(
+        self,
+        searcher: Searcher,
+        answers: Answers | None = None,
+        memories: Memories | None = None,
+        leaders: Leaders | None = None,
+    ) -> None:
+        self._leaders = leaders
         self._searcher = searcher
         self._answers = answers
         self._memories = memories
@@ -145,27 +160,63 @@ class Preparation:
             found = tuple(await search())
         finally:
             recalling.cancel()
+        if looked is not None and (following := self._following(asked, looked)) is not None:
+            return Prepared(query=asked.query, sources=found, following=following), None
         missed = looked.missed if looked is not None else None
         kept = looked if looked is not None and looked.trace is not None else None
         return Prepared(query=asked.query, sources=found, memories=tuple(memories), missed=missed), kept
 
-    def answered(self, looked: Looked, fresh: Fresh | None) -> None:
-        """Learn from how a run ended, while nobody waits.
+    def follow(self, leader: str, sources: Sequence[Source]) -> AsyncGenerator[ModelItem, None]:
+        """What another run is answering from these sources.
+
+        Raises:
+            LeaderLost: It cannot be followed any further.
+        """
+        if self._leaders is None:
+            raise LeaderLost("nobody leads here")
+        return self._leaders.stream(leader, sources)
+
+    def done(self, run_id: str) -> None:
+        """A run has ended, or waits: nobody is to follow it who does not yet."""
+        if self._leaders is not None:
+            self._leaders.done(run_id)
+
+    def answered(self, run_id: str, looked: Looked, fresh: Fresh | None) -> None:
+        """Learn from how a run ended, while nobody waits; until that is done it can be followed.
 
         Args:
             fresh: The answer, where it was made and may be kept.
         """
         if self._answers is None or (fresh is None and looked.given is None):
+            self.done(run_id)
             return
         learning = self._answers.passed(looked) if fresh is None else self._answers.keep(looked, fresh)
         task = asyncio.ensure_future(learning)
         self._learning.add(task)
         task.add_done_callback(self._learning.discard)
+        task.add_done_callback(lambda _: self.done(run_id))
 
     async def settled(self) -> None:
         """Wait until all is learnt."""
         while self._learning:
             await asyncio.gather(*self._learning, return_exceptions=True)
+
+    def _following(self, asked: Asked, looked: Looked) -> CacheHit | None:
+        if self._leaders is None or looked.question is None:
+            return None
+        leader = self._leaders.lead(looked.question, asked.run_id)
+        if leader is None:
+            return None
+        decision = looked.missed.decision if looked.missed is not None else ()
+        return CacheHit(
+            entry_id=leader,
+            question=asked.question,
+            decided_by="concurrent",
+            score=1.0,
+            threshold=1.0,
+            age_seconds=0.0,
+            decision=(*decision, "somebody is being answered the same question"),
+        )
 
     async def _recall(self, asked: Asked) -> Sequence[tuple[RecalledMemory, Remembered]]:
         if self._memories is None:

@@ -41,6 +41,8 @@ def retrieved(seq: int, prepared: Prepared) -> Outcome:
     if prepared.given is not None:
         given = prepared.given
         result["given"] = {"hit": asdict(given.hit), "text": given.text, "finish_reason": given.finish_reason}
+    if prepared.following is not None:
+        result["following"] = asdict(prepared.following)
     if prepared.missed is not None:
         result["missed"] = asdict(prepared.missed)
     return Outcome(seq=seq, status="done", result=result)
@@ -49,7 +51,7 @@ def retrieved(seq: int, prepared: Prepared) -> Outcome:
 def prepared_of(result: Mapping[str, Any]) -> Prepared:
     """The same, read back."""
     query, sources = str(result["query"]), sources_of(result)
-    given, missed = result.get("given"), result.get("missed")
+    given, missed, following = result.get("given"), result.get("missed"), result.get("following")
     return Prepared(
         query=query,
         sources=sources,
@@ -59,14 +61,19 @@ def prepared_of(result: Mapping[str, Any]) -> Prepared:
         given=None
         if given is None
         else Given(
-            hit=CacheHit(**{**given["hit"], "decision": tuple(given["hit"]["decision"])}),
+            hit=_hit(given["hit"]),
             text=given["text"],
             query=query,
             sources=sources,
             finish_reason=given["finish_reason"],
         ),
         missed=None if missed is None else CacheMissed(reason=missed["reason"], decision=tuple(missed["decision"])),
+        following=None if following is None else _hit(following),
     )
+
+
+def _hit(kept: Mapping[str, Any]) -> CacheHit:
+    return CacheHit(**{**kept, "decision": tuple(kept["decision"])})
 
 
 def spoken(seq: int, text: str, calls: Sequence[ToolCall], finish: Finish) -> Outcome:

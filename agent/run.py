@@ -16,6 +16,7 @@ from agent.ending import Endings, TerminalBody, exchange
 from agent.errors import RequestUnreadable, RunTakenOver, UsageLimitExceeded
 from agent.events import EventBody, RunCancelled, RunCompleted, RunFailed, RunStarted, TextDelta, ToolReturned
 from agent.failures import INTERNAL, classify, run_failed
+from agent.following import LeaderLost
 from agent.journal import Transition
 from agent.lanes import Lane, LaneLimits
 from agent.learning import Learner
@@ -116,6 +117,7 @@ class ActiveRun:
 
     Attributes:
         waits: Whether it has come to rest because a person has to decide.
+        begins_anew: Whether it has to be taken up again, from its journal: whom it followed has let it down.
     """
 
     def __init__(
@@ -123,6 +125,8 @@ class ActiveRun:
     ) -> None:
         self.record = record
         self.waits = False
+        self.begins_anew = False
+        self.begins_anew = False
         self._request = request
         self._model = model
         self._toolset = toolset
@@ -184,6 +188,10 @@ class ActiveRun:
             if not drain.done():
                 return await self._cancelled() if self._cancel_reason is not None else None
             error = drain.exception()
+        except LeaderLost as lost:
+            _log.info("the run goes on by itself", detail=str(lost))
+            self.begins_anew = True
+            return None
         except RunTakenOver as taken:
             _log.warning("let go of the run", detail=str(taken))
             return None
@@ -281,7 +289,9 @@ class ActiveRun:
         ended = self._loop.unrecorded if self._loop is not None else ()
         told = await self._office.endings.conclude(self.record.claim, body, self._said(body), ended, tell)
         if isinstance(told, RunCompleted) and self._loop is not None and self._loop.looked is not None:
-            self._office.collaborators.preparation.answered(self._loop.looked, self._loop.fresh)
+            self._office.collaborators.preparation.answered(self.record.id, self._loop.looked, self._loop.fresh)
+        else:
+            self._office.collaborators.preparation.done(self.record.id)
         if heard is not None and self._office.learner is not None:
             self._office.learner.ended(self.record, *heard, self._model)
         if self._window and self._loop is not None:
@@ -305,6 +315,7 @@ class ActiveRun:
                 await self._office.collaborators.journal.write(self.record.claim, ended)
             except Exception as error:  # noqa: BLE001 - the step stays unknown, and its tool says what follows
                 _log.error("the outcome of a call could not be recorded", exc_info=error)
+        self._office.collaborators.preparation.done(self.record.id)
         await self._office.log.rest(self.record.id)
         _log.info("run waits" if self.waits else "run handed over")
 

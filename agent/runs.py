@@ -292,13 +292,19 @@ class Runs:
     def _let_go(self, run: ActiveRun, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._running.pop(run.record.id, None)
-        if run.waits and not self._closing:
+        if (run.waits or run.begins_anew) and not self._closing:
             # The decision may have come before the run was at rest.
-            waking = asyncio.create_task(self._attempt(run.record.id))
+            waking = asyncio.create_task(self._again(run))
             self._tasks.add(waking)
             waking.add_done_callback(self._tasks.discard)
         if self.dispatch is not None:
             self.dispatch.ended(run.record.id)
+
+    async def _again(self, run: ActiveRun) -> None:
+        """Take up a run again that this process has just let go of."""
+        if run.begins_anew:
+            await self._claims.give_up(run.record.claim)
+        await self._attempt(run.record.id)
 
     async def _attempt(self, run_id: str) -> None:
         """Take up a run; one that cannot be is tried again later, and keeps nobody from the others."""

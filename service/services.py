@@ -18,6 +18,7 @@ from agent.erasing import ConversationEraser
 from agent.erasing_answers import AnswerEraser
 from agent.exporting import SessionExport
 from agent.feedback import FeedbackStore, called_wrong
+from agent.following import Leaders
 from agent.gate import PolicyGate
 from agent.idempotency import Reservations
 from agent.learning import Learner
@@ -217,6 +218,7 @@ async def open_services(
                     searcher,
                     answers=answers if settings.cache.enabled else None,
                     memories=LongTermMemory(memory, settings.memory.recall_tokens),
+                    leaders=Leaders(events),
                 ),
                 selector=HybridSelector(knowledge.embedder.embed, settings.tools_shown),
                 journal=journal,
