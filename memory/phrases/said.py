@@ -8,7 +8,7 @@ from memory.records import Kind
 
 _MAX_SLOT = 64
 _VAGUE = re.compile(
-    r"\b(?:the|a|an|my|any|all|some|much|very much|a lot|any ?more|at all|really|der|die|das|den|gern|sehr|mehr)\b",
+    r"\b(?:very much|any ?more|a lot|at all|the|a|an|my|any|all|some|much|really|der|die|das|den|gern|sehr|mehr)\b",
     re.IGNORECASE,
 )
 
