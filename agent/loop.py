@@ -61,6 +61,7 @@ from models.port import ChatModel
 from records.principal import Principal
 from retrieval.documents import Source
 from tools.conversation import READ_CONVERSATION
+from tools.hand_over import HAND_OVER
 from tools.search import SEARCH_DOCUMENTS
 from tools.selection import ToolSelector
 from tools.toolset import Toolset
@@ -348,7 +349,7 @@ class AgentLoop:
         used = [call.name for message in self.state.turns for call in message.tool_calls]
         named = self._context.record.request.get("tools") or ()
         query = search_query(self.state.question, self.state.history)
-        always = {SEARCH_DOCUMENTS, *used, *named}
+        always = {SEARCH_DOCUMENTS, HAND_OVER, *used, *named}
         specs = self._context.toolset.specs
         if any(message.name == SUMMARY for message in self.state.history):
             always.add(READ_CONVERSATION)

@@ -34,6 +34,7 @@ from models.messages import Message
 from models.port import ChatModel
 from models.tokens import estimate_tokens
 from retrieval.documents import Source
+from tools.hand_over import HAND_OVER
 from tools.toolset import Toolset
 
 _TOOLS_SECONDS = 60.0
@@ -90,13 +91,18 @@ def _recorded() -> TypeAdapter[RunRequest]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """How runs are carried out; ``config_version`` stands for all settings that shape an answer."""
+    """How runs are carried out; ``config_version`` stands for all settings that shape an answer.
+
+    Attributes:
+        hand_over_below: A person replies where the model is less sure of its answer: see ``agent.doubt``.
+    """
 
     limits: Limits
     source_limit: int
     history_tokens: int
     config_version: str
     lanes: LaneLimits = field(default_factory=LaneLimits)
+    hand_over_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +250,8 @@ class ActiveRun:
     async def _tools(self) -> Toolset:
         """The tools of the run; those that it knows and that are still to come, as after a restart, are waited for."""
         named = self._request.tools
+        if named is not None and self._office.settings.hand_over_below is not None:
+            named = (*named, HAND_OVER)  # whoever asks cannot do without it
         await self._toolset.expect((*(named or ()), *self._past.tools()), _TOOLS_SECONDS)
         return self._toolset if named is None else self._toolset.select(named)
 

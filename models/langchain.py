@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langsmith import tracing_context
 
+from models.confidence import TokenLogprob, token_logprobs, typical
 from models.errors import (
     Authentication,
     InvalidRequest,
@@ -25,7 +26,7 @@ from models.messages import Finish, FinishReason, ModelItem, ModelRequest, Usage
 from models.openai_server import Timeouts
 from models.port import ModelInfo
 from models.prompt import render, render_tools
-from models.tool_calls import ToolCallAssembler, token_logprobs
+from models.tool_calls import ToolCallAssembler
 
 _EXTRAS = {"openai": "openai", "anthropic": "anthropic", "ollama": "ollama"}
 _REASONS: dict[str, FinishReason] = {
@@ -201,6 +202,8 @@ class _Reply:
         self.calls = ToolCallAssembler()
         self._usage = Usage()
         self._reason = ""
+        self._said: list[str] = []
+        self._tokens: list[TokenLogprob] = []
 
     def add(self, chunk: AIMessage) -> str:
         pieces = getattr(chunk, "tool_call_chunks", None)
@@ -208,6 +211,7 @@ class _Reply:
             # A model that cannot stream gives one whole message.
             pieces = [{"id": call["id"], "name": call["name"], "args": call["args"]} for call in chunk.tool_calls]
         logprobs = token_logprobs(chunk.response_metadata.get("logprobs"))
+        self._tokens += logprobs
         for piece in pieces:
             self.calls.add(
                 piece.get("args"),
@@ -222,8 +226,11 @@ class _Reply:
         said = chunk.response_metadata
         reason = said.get("finish_reason") or said.get("stop_reason") or said.get("done_reason")
         self._reason = str(reason).lower() if reason else self._reason
-        return str(chunk.text)
+        text = str(chunk.text)
+        self._said.append(text)
+        return text
 
     def finish(self) -> Finish:
         reason: FinishReason = "tool_calls" if self.calls else _REASONS.get(self._reason, "stop")
-        return Finish(reason=reason, usage=self._usage)
+        confidence = typical("".join(self._said), self._tokens) if self._tokens else None
+        return Finish(reason=reason, usage=self._usage, confidence=confidence)

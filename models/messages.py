@@ -115,10 +115,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The last item of every stream: why the model stopped, and what the call used."""
+    """The last item of every stream: why the model stopped, and what the call used.
+
+    Attributes:
+        confidence: How sure the model is of its text, from 0 to 1; None where it does not say.
+    """
 
     reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
+    confidence: float | None = None
 
 
 ModelItem = str | ToolCall | Finish

@@ -4,9 +4,10 @@ from typing import Any
 
 import orjson
 
+from models.confidence import TokenLogprob, token_logprobs, typical
 from models.http_errors import error_for_event, malformed
 from models.messages import Finish, FinishReason, ToolCall, Usage
-from models.tool_calls import ToolCallAssembler, token_logprobs
+from models.tool_calls import ToolCallAssembler
 
 _REASONS: dict[str, FinishReason] = {"length": "length", "max_tokens": "length", "content_filter": "content_filter"}
 
@@ -27,6 +28,8 @@ class Reply:
         self._url = url
         self._usage = Usage()
         self._calls = ToolCallAssembler()
+        self._said: list[str] = []
+        self._tokens: list[TokenLogprob] = []
 
     def add(self, data: bytes) -> str:
         """The text that the event adds; empty when it adds something else.
@@ -45,6 +48,8 @@ class Reply:
                 choice = choices[0]
                 delta = choice.get("delta")
                 if delta and "tool_calls" not in delta and choice.get("finish_reason") is None:
+                    if choice.get("logprobs") is not None:
+                        self._tokens += token_logprobs(choice["logprobs"])
                     return self._text(delta)
             return self._add_other(event)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -56,7 +61,8 @@ class Reply:
     def finish(self) -> Finish:
         # Several providers say "stop" after tool calls.
         reason: FinishReason = "tool_calls" if self._calls else _REASONS.get(self.reason or "", "stop")
-        return Finish(reason=reason, usage=self._usage)
+        confidence = typical("".join(self._said), self._tokens) if self._tokens else None
+        return Finish(reason=reason, usage=self._usage, confidence=confidence)
 
     def _text(self, delta: dict[str, Any]) -> str:
         text = delta.get("content") or delta.get("refusal") or ""
@@ -64,6 +70,7 @@ class Reply:
             raise TypeError(text)
         if text:
             self.wrote = True
+            self._said.append(text)
         return text
 
     def _add_other(self, event: dict[str, Any]) -> str:
@@ -82,6 +89,7 @@ class Reply:
         self.reason = choices[0].get("finish_reason") or self.reason
         delta = choices[0].get("delta") or {}
         logprobs = token_logprobs(choices[0].get("logprobs"))
+        self._tokens += logprobs
         for call in delta.get("tool_calls") or ():
             function = call.get("function") or {}
             self._calls.add(

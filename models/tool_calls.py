@@ -1,20 +1,13 @@
 """Putting tool calls together from the pieces in which providers stream them."""
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
+from models.confidence import TokenLogprob, is_made_of, least_likely
 from models.messages import ToolCall
-
-
-class TokenLogprob(NamedTuple):
-    """A token and the natural logarithm of its probability."""
-
-    text: str
-    logprob: float
 
 
 class ToolCallAssembler:
@@ -84,10 +77,9 @@ class _PartialCall:
     @property
     def confidence(self) -> float | None:
         """The probability of its least likely token: one wrong digit is enough. None unless all of them are known."""
-        told = "".join(token.text for token in self.tokens)
-        if self.untold or not self.tokens or not _is_made_of(self.arguments, told):
+        if self.untold or not is_made_of(self.arguments, self.tokens):
             return None
-        return round(math.exp(min(token.logprob for token in self.tokens)), 4)
+        return least_likely(self.tokens)
 
     def add(self, arguments: str, logprobs: Sequence[TokenLogprob]) -> None:
         self.arguments += arguments
@@ -114,28 +106,3 @@ def _is_object(text: str) -> bool:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
         return False
-
-
-def token_logprobs(told: Any) -> tuple[TokenLogprob, ...]:
-    """The tokens in ``choice.logprobs`` as OpenAI's API has them; none unless each has its text and log-probability."""
-    tokens = told.get("content") if isinstance(told, dict) else None
-    if not isinstance(tokens, list) or not all(isinstance(token, dict) for token in tokens):
-        return ()
-    found = [(token.get("token"), token.get("logprob")) for token in tokens]
-    if not all(isinstance(text, str) and isinstance(each, int | float) and each <= 0 for text, each in found):
-        return ()
-    return tuple(TokenLogprob(text, each) for text, each in found)
-
-
-def _is_made_of(arguments: str, told: str) -> bool:
-    """Whether the tokens account for all letters and digits of the arguments, in their order.
-
-    Servers that hold tokens back until they can tell a call from text may drop what they know of these. They may also
-    write the call in another notation than the model did, so that only letters and digits can be compared.
-    """
-    try:
-        plain = orjson.dumps(orjson.loads(arguments)).decode()
-    except orjson.JSONDecodeError:
-        plain = arguments
-    letters = iter(character for character in told.casefold() if character.isalnum())
-    return all(character in letters for character in plain.casefold() if character.isalnum())

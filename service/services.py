@@ -14,6 +14,7 @@ from agent.approvals import ApprovalStore
 from agent.autonomy import AutonomyGate, Patience, TrackRecord
 from agent.claims import Claims
 from agent.deleting import SessionDeletion
+from agent.doubt import DoubtedModels
 from agent.erasing import ConversationEraser
 from agent.erasing_answers import AnswerEraser
 from agent.exporting import SessionExport
@@ -210,7 +211,7 @@ async def open_services(
             signals=signals,
             sessions=sessions,
             log=events,
-            models=models,
+            models=models if settings.hand_over_below is None else DoubtedModels(models, settings.hand_over_below),
             toolset=toolset,
             approvals=approvals,
             collaborators=Collaborators(
@@ -233,6 +234,7 @@ async def open_services(
                 source_limit=settings.retrieval.sources,
                 history_tokens=settings.history_tokens,
                 lanes=settings.lanes.limits(),
+                hand_over_below=settings.hand_over_below,
                 config_version=config_version,
             ),
             learner=Learner(memory, settings.memory.learn, settings.memory.authoritative),
@@ -370,7 +372,7 @@ def _gate(settings: Settings, database: Database) -> AutonomyGate:
 def _all_tools(settings: Settings, searcher: "_Searcher", memory: Memory, further: Sequence[Any]) -> list[Any]:
     remembered = memory_tools(MemoryInChat(memory)) if settings.memory.tools else []
     loaded = [tool for reference in settings.tools for tool in load_tools(reference).given]
-    person = [hand_over_tool()] if settings.hand_over else []
+    person = [hand_over_tool()] if settings.hand_over or settings.hand_over_below is not None else []
     servers = settings.mcp_servers()
     built_in = [search_documents_tool(searcher), *remembered, *person]
     return [*built_in, *load_entry_points().given, *loaded, *servers, *further]

@@ -199,6 +199,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(default=None, description="For commands: what that service knows you by.")
     collection: str = "default"
     hand_over: bool = Field(default=False, description="Offer the agent the tool that hands over to a person.")
+    hand_over_below: float | None = Field(
+        default=None, gt=0, le=1, description="A person replies where the model is less sure of its answer than this."
+    )
     model: str | None = None
     models: tuple[str, ...] = Field(default=(), description="Further models that a request may name.")
     model_options: ModelOptions = ModelOptions()
@@ -267,7 +270,8 @@ class Settings(BaseSettings):
     def config_version(self, **effective: Any) -> str:
         """A short hash of what shapes an answer: these settings and what was chosen from them."""
         shaping = self.model_dump(
-            mode="json", include={"limits", "retrieval", "history_tokens", "collection", "policy", "tools_shown"}
+            mode="json",
+            include={"limits", "retrieval", "history_tokens", "collection", "policy", "tools_shown", "hand_over_below"},
         )
         text = json.dumps(shaping | effective, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """An answer from passages: one or two of their sentences, each cited, or the plain word that none answers."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,10 +31,12 @@ class Answer:
     Attributes:
         text: One or two cited sentences, or ``NOT_FOUND``.
         is_sure: Whether the sentence is so close to the question that it needs nothing beside it.
+        confidence: The probability that it answers the question.
     """
 
     text: str
     is_sure: bool
+    confidence: float = 1.0
 
 
 def compose(question: str, ranked: Sequence[Ranked], sentences: Sequence[Sentence]) -> Answer:
@@ -45,7 +48,7 @@ def compose(question: str, ranked: Sequence[Ranked], sentences: Sequence[Sentenc
         sentences: Every sentence of the passages in order, to find what a pronoun refers to.
     """
     if not ranked or ranked[0].confidence < _ANSWERS:
-        return Answer(text=NOT_FOUND, is_sure=False)
+        return Answer(text=NOT_FOUND, is_sure=False, confidence=_probability(ranked))
     chosen = [fitted(sentence, question, sentences) for sentence in _chosen(ranked, sentences)]
     shown = list(dict.fromkeys((_finished(_trim(one.text, question)), one.label) for one in chosen))
     if len(shown) > 1 and sum(word_count(text) for text, _ in shown) > _ANSWER_WORDS:
@@ -53,7 +56,13 @@ def compose(question: str, ranked: Sequence[Ranked], sentences: Sequence[Sentenc
     elif len(shown) > 1 and chosen[0].label == chosen[1].label and chosen[0].position > chosen[1].position:
         shown.reverse()
     text = " ".join(f"{sentence} [{label}]" for sentence, label in shown)
-    return Answer(text=text, is_sure=ranked[0].confidence >= _SURE and len(question_terms(question)) > 1)
+    is_sure = ranked[0].confidence >= _SURE and len(question_terms(question)) > 1
+    return Answer(text=text, is_sure=is_sure, confidence=_probability(ranked))
+
+
+def _probability(ranked: Sequence[Ranked]) -> float:
+    """The probability that the best candidate answers; its log-odds are known."""
+    return round(1 / (1 + math.exp(-ranked[0].confidence)), 4) if ranked else 0.0
 
 
 def _chosen(ranked: Sequence[Ranked], sentences: Sequence[Sentence]) -> list[Sentence]:

@@ -17,7 +17,7 @@ from models.extractive.smalltalk import small_talk
 from models.extractive.vectors import Embed, VectorCache
 from models.extractive.wishes import acts
 from models.extractive.words import terms
-from models.messages import Finish, Message, ModelItem, ModelRequest, Passage, ToolCall, ToolSpec, Usage
+from models.messages import Finish, FinishReason, Message, ModelItem, ModelRequest, Passage, ToolCall, ToolSpec, Usage
 from models.port import ModelInfo
 
 SEARCH_TOOL = "search_documents"
@@ -58,11 +58,12 @@ class ExtractiveModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelItem, None]:
         """Answer, call tools, or ask back. Text comes word by word."""
         reply = await self._reply(request)
-        if isinstance(reply, str):
-            text = _within(reply, request.max_tokens)
+        if isinstance(reply, Answer):
+            text = _within(reply.text, request.max_tokens)
             for piece in _pieces(text):
                 yield piece
-            yield Finish(reason="stop" if text == reply else "length", usage=_usage(request, text))
+            reason: FinishReason = "stop" if text == reply.text else "length"
+            yield Finish(reason=reason, usage=_usage(request, text), confidence=reply.confidence)
             return
         for call in reply:
             yield call
@@ -71,15 +72,15 @@ class ExtractiveModel:
     async def aclose(self) -> None:
         """Nothing is held open."""
 
-    async def _reply(self, request: ModelRequest) -> str | list[ToolCall]:
+    async def _reply(self, request: ModelRequest) -> Answer | list[ToolCall]:
         position = _last_user(request.messages)
         question = request.messages[position].content[:_QUESTION_CHARACTERS] if position >= 0 else ""
         results = [message for message in request.messages[position + 1 :] if message.role == "tool"]
         told = [message for message in results if message.name != SEARCH_TOOL]
         if told:
-            return "\n".join(phrase(question, message.name or "", message.content) for message in told)
+            return _told("\n".join(phrase(question, message.name or "", message.content) for message in told))
         if (reply := small_talk(question, request.tools)) is not None:
-            return reply
+            return _told(reply)
         history = request.messages[: position + 1]
         choice = None if results else await self._choose(history, question, request)
         if choice is not None and choice.may_call:
@@ -87,10 +88,10 @@ class ExtractiveModel:
         answer = await self._answer(_in_context(history, question), request)
         if choice is not None:
             asked = ask_for(choice.reading.missing)
-            return f"{answer.text} {asked}" if answer.is_sure else asked
+            return _told(f"{answer.text} {asked}" if answer.is_sure else asked)
         if not request.passages and not results and any(spec.name == SEARCH_TOOL for spec in request.tools):
             return [_call(SEARCH_TOOL, {"query": question}, 0, 1.0)]
-        return answer.text
+        return answer
 
     async def _choose(self, history: Sequence[Message], question: str, request: ModelRequest) -> Choice | None:
         tools = [spec for spec in request.tools if spec.name != SEARCH_TOOL]
@@ -147,6 +148,11 @@ class ExtractiveModel:
             return [], []
         vectors = await self._vectors.of([question, *map(embedded_text, candidates)])
         return rank(question, candidates, vectors[0], vectors[1:]), sentences
+
+
+def _told(text: str) -> Answer:
+    """What is no claim of the documents', and so leaves nothing to doubt."""
+    return Answer(text=text, is_sure=True)
 
 
 def _same(one: Choice, other: Choice) -> bool:

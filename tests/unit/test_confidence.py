@@ -12,10 +12,10 @@ from langchain_core.messages import AIMessageChunk
 from agent.approval import Decision
 from agent.encoding import RunEvent
 from cairn import tool
+from models.confidence import token_logprobs
 from models.messages import ModelRequest, ToolCall, ToolSpec
 from models.openai import OpenAIModel
 from models.scripted import ScriptedModel, ScriptItem
-from models.tool_calls import token_logprobs
 from tests.support.provider import DONE, Provider, chunk, serve, text
 from tests.support.runs import ALICE, Bureau, opened_runs, terminals
 from tests.unit.test_langchain_model import Chunks, collect
