@@ -332,10 +332,6 @@ cache_entries = Table(
     Column("question", Text, nullable=False),
     # The same for questions that were found to have the same answer.
     Column("answer", String(36), nullable=False),
-    Column("text", Text, nullable=False),
-    Column("query", Text, nullable=False),
-    Column("sources", JSON, nullable=False),
-    Column("finish_reason", String(32), nullable=False),
     # Of the collection, when the answer was last known to be what its documents say.
     Column("revision", BigInteger, nullable=False),
     # The embedder in whose index its point is.
@@ -347,6 +343,11 @@ cache_entries = Table(
     # How often and how lately it was given: the lowest make room.
     Column("worth", Float, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # What is long comes last: SQLite reads a row from its beginning.
+    Column("finish_reason", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("sources", JSON, nullable=False),
     Index("cache_entries_by_question", "tenant", "scope", "asked", unique=True),
     Index("cache_entries_by_worth", "tenant", "worth"),
     Index("cache_entries_by_index", "indexed", "tenant"),

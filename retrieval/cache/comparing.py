@@ -66,13 +66,13 @@ class Comparer:
             await self._entries.remove(tenant, entry_id)
             return
         experience = await self._learning.of(tenant)
-        kept = await self._decider.neighbours(tenant, scope, await self._index.vector(question))
-        considered = experience.consider(question, kept)
+        near = await self._decider.neighbours(tenant, scope, await self._index.vector(question))
+        considered = experience.consider(question, near.kept)
         given = next((each for each in considered.found if each.nearest.id == entry_id), None)
         if given is not None:
             wrong = replace(considered, best=given, score=score)
             self._learning.learn(tenant, lambda experience: experience.complained(wrong))
-        entry = next((each for each in kept if each.id == entry_id), None)
+        entry = next((each for each in near.kept if each.id == entry_id), None)
         if entry is not None:
             least = least_after(entry, score, wrong=True)
             await self._outcomes.note(tenant, [Verdict(id=entry_id, right=False, least=least)])

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from retrieval.cache.answers import Consulted, Reason
 from retrieval.cache.candidates import NEIGHBOURS, Kept
-from retrieval.cache.entries import Entries, Standing
+from retrieval.cache.entries import Entries, Proposed, Standing
 from retrieval.cache.experience import Considered
 from retrieval.cache.freshness import Freshness, Search
 from retrieval.cache.index import AnswerIndex, Vector
@@ -56,30 +56,32 @@ class Decider:
         found = replace(asked, answer=standing.answer, decided_by="exact", score=1.0, threshold=1.0)
         return _checked(replace(found, check=self._drawn()))
 
-    async def neighbours(self, tenant: str, scope: str, vector: Vector) -> Sequence[Kept]:
-        """What was answered near a question, within the scope that has this key, the nearest first."""
+    async def neighbours(self, tenant: str, scope: str, vector: Vector) -> Proposed:
+        """What was answered near a question, within the scope that has this key."""
         near = await self._index.nearest(tenant, scope, vector, NEIGHBOURS)
         if not near:
-            return ()
-        kept = await self._entries.kept(tenant, scope, near, self._since())
-        if missing := near.keys() - {each.id for each in kept}:
+            return Proposed((), None)
+        proposed = await self._entries.kept(tenant, scope, near, self._since())
+        if missing := near.keys() - {each.id for each in proposed.kept}:
             self._index.doubt(tenant, missing)
-        return sorted(kept, key=lambda each: -each.similarity)
+        return proposed
 
     async def _near(self, asked: Consulted, search: Search | None) -> Consulted:
         scope = asked.scope
         experience = await self._learning.of(scope.tenant)
         vector = await self._index.vector(asked.question)
-        kept = await self.neighbours(scope.tenant, scope.key, vector)
-        considered = experience.consider(asked.question, kept)
+        near = await self.neighbours(scope.tenant, scope.key, vector)
+        considered = experience.consider(asked.question, near.kept)
         score, threshold = considered.score, considered.threshold
         asked = replace(asked, vector=vector, considered=considered, score=score, threshold=threshold)
-        asked = _step(asked, _said_of(kept))
+        asked = _step(asked, _said_of(near.kept))
         if considered.best is None or not considered.hit:
             return _unsure(asked, considered, experience.threshold)
         best = considered.best.nearest
         asked = _step(asked, f"{_likely(considered)}: “{_short(best.question)}”")
-        standing = await self._entries.standing(scope, best.id, self._since())
+        standing = near.nearest
+        if standing is None or standing.answer.id != best.id:
+            standing = await self._entries.standing(scope, best.id, self._since())
         fresh, how = False, "it was deleted meanwhile"
         if standing is not None:
             fresh, how = await self._look(asked, standing, search, exact=False)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import orjson
-from sqlalchemy import Select, and_, bindparam, func, insert, select, update
+from sqlalchemy import Select, and_, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,11 +27,10 @@ from retrieval.documents import Source
 _ANSWERS = UUID("8d5e0a53-6a4e-4a4c-9c1f-0c6c1c0f5a11")
 
 # What every question asks, put together once: that takes longer than SQLite needs to answer.
-_WITHIN = and_(
-    entries.c.tenant == bindparam("tenant"),
-    entries.c.scope == bindparam("scope"),
-    entries.c.created_at >= bindparam("since"),
-)
+_RECENT = and_(entries.c.tenant == bindparam("tenant"), entries.c.created_at >= bindparam("since"))
+_IN_SCOPE = entries.c.scope == bindparam("scope")
+# The same to the letter; but SQLite, which can't tell how many entries a scope has, takes no index for it.
+_IN_SCOPE_BY_ID = entries.c.scope.concat("") == bindparam("scope")
 _ANSWER = (
     entries.c.id,
     entries.c.question,
@@ -41,22 +40,32 @@ _ANSWER = (
     entries.c.finish_reason,
     entries.c.created_at,
 )
+_PLACE = and_(collections.c.tenant == entries.c.tenant, collections.c.name == entries.c.collection)
 # With the present revision of their collection; an answer whose collection is gone is none.
 _WHOLE = (
-    select(*_ANSWER, entries.c.revision, collections.c.revision.label("now"))
-    .join(collections, and_(collections.c.tenant == entries.c.tenant, collections.c.name == entries.c.collection))
-    .where(_WITHIN)
+    select(*_ANSWER, entries.c.revision, collections.c.revision.label("now")).join(collections, _PLACE).where(_RECENT)
 )
-_EXACT = _WHOLE.where(entries.c.asked == bindparam("asked"))
-_STANDING = _WHOLE.where(entries.c.id == bindparam("id"))
-_KEPT = select(
-    entries.c.id,
-    entries.c.question,
-    entries.c.answer,
-    entries.c.times_right,
-    entries.c.times_wrong,
-    entries.c.least,
-).where(_WITHIN, entries.c.id.in_(bindparam("ids", expanding=True)))
+_EXACT = _WHOLE.where(_IN_SCOPE, entries.c.asked == bindparam("asked"))
+_STANDING = _WHOLE.where(_IN_SCOPE_BY_ID, entries.c.id == bindparam("id"))
+_IS_NEAREST = entries.c.id == bindparam("nearest")
+# What is long is read of the nearest alone, which is nearly always the one that is given, if one is.
+_KEPT = (
+    select(
+        entries.c.id,
+        entries.c.question,
+        entries.c.answer,
+        entries.c.times_right,
+        entries.c.times_wrong,
+        entries.c.least,
+        entries.c.finish_reason,
+        entries.c.created_at,
+        entries.c.revision,
+        collections.c.revision.label("now"),
+        *(case((_IS_NEAREST, long)).label(long.name) for long in (entries.c.text, entries.c.query, entries.c.sources)),
+    )
+    .join(collections, _PLACE)
+    .where(_RECENT, _IN_SCOPE_BY_ID, entries.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,14 @@ class Standing:
     answer: CachedAnswer
     revision: int
     now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What was kept near a question, the nearest first; and all of that one, if it is there."""
+
+    kept: Sequence[Kept]
+    nearest: Standing | None
 
 
 class Entries:
@@ -82,22 +99,26 @@ class Entries:
         """The answer with this id."""
         return await self._one(_STANDING, _within(scope.tenant, scope.key, since) | {"id": entry_id})
 
-    async def kept(self, tenant: str, scope: str, near: Mapping[str, float], since: datetime) -> list[Kept]:
-        """What is known of the entries that the index has proposed, each with its cosine."""
+    async def kept(self, tenant: str, scope: str, near: Mapping[str, float], since: datetime) -> Proposed:
+        """What is known of the entries that the index has proposed, by their cosines."""
+        nearest = max(near, key=lambda entry_id: near[entry_id])
+        asked = _within(tenant, scope, since) | {"ids": list(near), "nearest": nearest}
         async with self._database.read() as connection:
-            rows = await connection.execute(_KEPT, _within(tenant, scope, since) | {"ids": list(near)})
-            return [
-                Kept(
-                    id=entry_id,
-                    question=question,
-                    answer=answer,
-                    similarity=near[entry_id],
-                    right=right,
-                    wrong=wrong,
-                    least=least,
-                )
-                for entry_id, question, answer, right, wrong, least in rows
-            ]
+            rows = (await connection.execute(_KEPT, asked)).all()
+        kept = [
+            Kept(
+                id=row.id,
+                question=row.question,
+                answer=row.answer,
+                similarity=near[row.id],
+                right=row.times_right,
+                wrong=row.times_wrong,
+                least=row.least,
+            )
+            for row in rows
+        ]
+        first = next((Standing(_answer(row), row.revision, row.now) for row in rows if row.id == nearest), None)
+        return Proposed(sorted(kept, key=lambda each: -each.similarity), first)
 
     async def answers(self, scope: Scope, ids: Sequence[str]) -> dict[str, CachedAnswer]:
         """Those of these answers that are still there, however old."""

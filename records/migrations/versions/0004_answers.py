@@ -32,10 +32,6 @@ def upgrade() -> None:
         sa.Column("asked", sa.String(length=64), nullable=False),
         sa.Column("question", sa.Text(), nullable=False),
         sa.Column("answer", sa.String(length=36), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("query", sa.Text(), nullable=False),
-        sa.Column("sources", sa.JSON(), nullable=False),
-        sa.Column("finish_reason", sa.String(length=32), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("indexed", sa.String(length=64), server_default="", nullable=False),
         sa.Column("times_right", sa.Integer(), server_default="0", nullable=False),
@@ -44,6 +40,10 @@ def upgrade() -> None:
         sa.Column("hits", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("worth", sa.Float(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finish_reason", sa.String(length=32), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("sources", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "id"),
     )
     with op.batch_alter_table("cache_entries", schema=None) as batch_op:
