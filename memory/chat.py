@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-import structlog
 from sqlalchemy import select
 
 from memory.extraction import Extractor
-from memory.forgetting import forget_subject
 from memory.heard import Heard, heard, runs_of
 from memory.learning import learn
 from memory.memory import Memory
@@ -23,7 +21,6 @@ from models.extractive.words import terms
 from records.principal import Principal
 from records.schema import memory_records as records
 
-_log = structlog.get_logger("cairn.memory")
 _SHOWN = 50
 _LOOKED_AT = 500
 _RECALLED_TOKENS = 2000
@@ -139,7 +136,7 @@ class MemoryInChat:
         if context.perhaps_done and await self._forgotten_since(context):
             return Forgetting(erased=1)
         if _EVERYTHING.search(text) and await self._says_everything(context):
-            return Forgetting(erased=await self._forget_all(context.principal, mine))
+            return Forgetting(erased=len(await self._memory.forget_subject(context.principal, mine)))
         found = await self._mine(context.principal, mine)
         meant = await self._meant(text, found, context)
         if not meant.certain or len(meant.records) != 1:
@@ -147,14 +144,6 @@ class MemoryInChat:
         [record] = meant.records
         await self._memory.forget(context.principal, record.id, expected_version=record.version)
         return Forgetting(erased=1)
-
-    async def _forget_all(self, principal: Principal, mine: Subject) -> int:
-        gone = await forget_subject(self._memory.store, principal, mine)
-        try:
-            await self._memory.index.catch_up(principal.tenant)
-        except Exception as error:  # noqa: BLE001 - it is erased, and the index is tended until it follows
-            _log.error("memories were forgotten, but their points are still there", exc_info=error)
-        return len(gone)
 
     async def _mine(self, principal: Principal, mine: Subject) -> Sequence[MemoryVersion]:
         return await self._memory.reader.list(principal, _LOOKED_AT, where=Filter(subject=mine))

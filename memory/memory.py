@@ -8,10 +8,11 @@ import structlog
 
 from memory.drafting import Schemas
 from memory.erasing import Eraser
+from memory.errors import MemoryRefused
 from memory.forgetting import Forgotten, forget, forget_subject
 from memory.index import MemoryIndex
 from memory.ledger import Clock
-from memory.policy import accepted_at_once
+from memory.policy import verdict
 from memory.presence import Presence
 from memory.reading import MemoryReader
 from memory.recall import Recalled, Recaller
@@ -79,9 +80,12 @@ class Memory:
         """Offer what an agent takes for worth remembering; ``memory.policy`` decides what becomes of it.
 
         Raises:
-            MemoryRefused, MemoryForbidden, MemoryNotFound: As for ``MemoryStore.write``.
+            MemoryRefused, MemoryForbidden, MemoryNotFound: As for ``MemoryStore.write``, or the policy rejects it.
         """
-        return await self.store.write(principal, draft, proposed=not accepted_at_once(principal, draft))
+        decided = verdict(principal, draft)
+        if decided == "reject":
+            raise MemoryRefused("secrets are not remembered, nor rules that come from untrusted content")
+        return await self.store.write(principal, draft, proposed=decided == "queue")
 
     async def forget(self, principal: Principal, record_id: str, *, expected_version: int | None = None) -> Forgotten:
         """Erase a record (see ``memory.forgetting``), and its point: where the index fails, as soon as it can."""

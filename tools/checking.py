@@ -8,12 +8,15 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from models.extractive.wishes import acts
+from tools.conversation import READ_CONVERSATION
+from tools.memory import FORGET_MEMORY, RECALL_MEMORY, REMEMBER
 from tools.search import SEARCH_DOCUMENTS
 from tools.signature import Signature
 from tools.tool import Tool
 
 Level = Literal["error", "warning"]
 
+_BUILT_IN = frozenset({SEARCH_DOCUMENTS, READ_CONVERSATION, RECALL_MEMORY, REMEMBER, FORGET_MEMORY})
 _SHORT = 12
 _LARGE = 8_000
 
@@ -56,8 +59,8 @@ def _schema_errors(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _name_errors(tool: Tool) -> Iterator[str]:
-    if tool.name == SEARCH_DOCUMENTS:
-        yield f"{SEARCH_DOCUMENTS} is the name of a built-in tool; give it another"
+    if tool.name in _BUILT_IN:
+        yield f"{tool.name} is the name of a built-in tool; give it another"
 
 
 def _text_warnings(tool: Tool) -> Iterator[str]:
