@@ -21,6 +21,8 @@ PAGES = (
 )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
     share_models(tmp_path / ".cairn")

@@ -108,7 +108,7 @@ def cairn(*arguments: str, env: dict[str, str] | None = None, **options: Any) ->
         [sys.executable, "-m", "service", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         env=environment(env),
         **{"cwd": ROOT, **options},
     )
