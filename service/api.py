@@ -10,6 +10,7 @@ from service.metrics import Metrics
 from service.page_route import page_routes
 from service.routes import (
     approvals,
+    cache,
     chat,
     documents,
     feedback,
@@ -44,7 +45,21 @@ def create_app(services: Services, metrics: Metrics, *, local_token: str | None 
     )
     app.state.services = services
     problems.install(app, metrics)
-    for module in (chat, runs, retry, feedback, ws, approvals, sessions, memory, documents, search, tools, health):
+    for module in (
+        chat,
+        runs,
+        retry,
+        feedback,
+        ws,
+        approvals,
+        sessions,
+        memory,
+        cache,
+        documents,
+        search,
+        tools,
+        health,
+    ):
         app.include_router(module.router)
     app.include_router(page_routes())
     if services.settings.mcp_server:
