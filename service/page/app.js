@@ -20,7 +20,7 @@ const library = new Library({
   onChange: () => showExamples(),
 });
 let memoryPanel = null;
-/** What is remembered is looked at now and then: its part of the page comes only when it is asked for. */
+/** Its part of the page is loaded when it is asked for. */
 async function memory() {
   const { MemoryPanel } = await import("./memory.js").catch(() => Promise.reject(new Problem(UNREACHABLE)));
   return (memoryPanel ??= new MemoryPanel(panel));

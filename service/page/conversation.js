@@ -78,6 +78,7 @@ export class Conversation {
     const goesOn = live && !turns.some(({ runId }) => runId === live.runId);
     const last = goesOn ? this._add(live.question) : null;
     const wanted = turns.find(({ runId }) => runId === runInAddress());
+    if (wanted) keepInAddress(sessionId);
     (wanted?.turn.root ?? this._turns.lastElementChild)?.scrollIntoView({ block: "start" });
     await Promise.all([last && this._follow(last, { runId: live.runId }), this._replayAll(turns, signal)]);
   }

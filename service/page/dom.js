@@ -59,7 +59,7 @@ export async function fillList(list, load, row, empty) {
   const first = await load();
   list.replaceChildren();
   add(first);
-  if (!first.items.length) list.append(el("li", { class: "soft" }, empty));
+  if (!first.items.length && !first.next_cursor) list.append(el("li", { class: "soft" }, empty));
   return first.items;
 }
 

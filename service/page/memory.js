@@ -150,9 +150,7 @@ export class MemoryPanel {
     try {
       const { session_id } = await api.run(id);
       if (this._panel.turn !== turn) return;
-      const address = `#s=${part(session_id)}&r=${part(id)}`;
-      if (location.hash === address) this._panel.close();
-      else location.hash = address;
+      location.hash = `#s=${part(session_id)}&r=${part(id)}`;
     } catch (error) {
       const gone = error.status === 404;
       this._next(turn, gone ? "That conversation is not there any more, or is not yours." : error.message);

@@ -63,7 +63,7 @@ export function recalledStep({ memories }, onMemory) {
   );
 }
 
-/** That the answer was given before: when, to which question, and why it is given again. */
+/** That the answer was given before. */
 export function cachedStep({ question: first, decided_by, age_seconds, decision }, { question, since, onAfresh }) {
   const together = decided_by === "concurrent";
   const told = together ? "Answered together with the same question" : `Answered before, ${ago(since - age_seconds * 1000)}`;

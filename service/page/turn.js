@@ -11,9 +11,9 @@ import { cachedStep, found, recalledStep, retrievalStep, toolStep } from "./step
 export class Turn {
   /** `onSource(source, claim, opener)` opens a source and `onMemory(id, opener)` what is remembered; `onRetry(turn)` asks
    *  again, `onAfresh(turn)` for an answer that was not given before. */
-  constructor(question, { onSource, onMemory, onRetry, onAfresh }) {
+  constructor(question, handlers) {
     this.question = question;
-    Object.assign(this, { _onSource: onSource, _onMemory: onMemory, _onRetry: onRetry, _onAfresh: onAfresh });
+    this._handlers = handlers;
     this._answer = new AnswerText((label) => this._marker(label));
     this._way = el("ol", { class: "way", "aria-label": "The way to the answer" });
     this._cited = el("ul", { class: "sources", "aria-label": "Sources" });
@@ -80,11 +80,11 @@ export class Turn {
   }
 
   _recalled(event) {
-    if (event.memories.length) this._way.append(recalledStep(event, this._onMemory));
+    if (event.memories.length) this._way.append(recalledStep(event, this._handlers.onMemory));
   }
 
   _given(event) {
-    const onAfresh = () => this._onAfresh(this);
+    const onAfresh = () => this._handlers.onAfresh(this);
     this._way.append(cachedStep(event, { question: this.question, since: this._since, onAfresh }));
     this._cached = true;
     return "Answered before.";
@@ -107,7 +107,7 @@ export class Turn {
   }
 
   _requested(asked) {
-    const card = new ApprovalCard(asked, this._onSource);
+    const card = new ApprovalCard(asked, this._handlers.onSource);
     this._approvals.set(asked.approval_id, card);
     const call = this._calls.get(asked.call_id);
     if (call) call.state.textContent = " · waits";
@@ -193,7 +193,7 @@ export class Turn {
         "div",
         { class: "failure" },
         el("p", {}, sentence(detail)),
-        el("button", { type: "button", onclick: () => this._onRetry(this) }, retry),
+        el("button", { type: "button", onclick: () => this._handlers.onRetry(this) }, retry),
       ),
     );
   }
@@ -243,7 +243,7 @@ export class Turn {
       const [from, to] = unitSpan(this.text, start, end);
       return plain(this.text.slice(from, to));
     });
-    this._onSource(source, claims, opener);
+    this._handlers.onSource(source, claims, opener);
   }
 }
 

@@ -16,10 +16,11 @@ from models.scripted import ScriptedModel
 from records.keys import KeyStore
 from records.principal import LOCAL, Principal, Scope
 from tests.e2e.test_page import HOSTILE, PHONE, overflow, unnamed
-from tests.support.service import LocalService, running_service
+from tests.support.service import ROOT, LocalService, running_service
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
+PICTURE = ROOT / "docs" / "images" / "memory.png"
 BLACK, MILK = "I like my coffee black, in the morning.", "I like my coffee with oat milk, in the morning."
 
 
@@ -60,6 +61,10 @@ async def propose(service: LocalService, text: str) -> str:
 async def opened(page: Page, service: LocalService) -> Locator:
     """Open the page, and what is remembered on it."""
     await page.goto(service.url)
+    return await opened_again(page)
+
+
+async def opened_again(page: Page) -> Locator:
     await page.get_by_role("button", name="What is remembered").click()
     panel = page.get_by_role("dialog")
     await expect(panel.get_by_role("heading", name="What is remembered")).to_be_focused()
@@ -282,14 +287,21 @@ async def test_all_since_a_snapshot_or_a_time_is_taken_back(service: LocalServic
     assert (await stands(service, record)).status == "retracted"
 
 
-async def test_the_conversation_that_a_record_came_from_is_one_click_away(service: LocalService, page: Page) -> None:
+async def test_the_conversation_that_a_record_came_from_is_one_click_away(
+    service: LocalService, context: BrowserContext
+) -> None:
     run = (await service.client.post("/v1/chat", json={"message": "I like it black.", "retrieval": "off"})).json()
     await put(service, BLACK, run_id=run["run_id"])
     await put(service, "Gone.", run_id="0193fd1c-7a2b-7c3d-8e4f-5a6b7c8d9e0f")
+    page = await context.new_page()
     panel = await opened(page, service)
     await timeline(panel).filter(has_text="black").get_by_role("button", name="The conversation it came from").click()
     await expect(page.get_by_role("article", name="I like it black.")).to_be_in_viewport()
     await expect(panel).to_be_hidden()
+    await page.wait_for_url(f"**/#s={run['session_id']}")
+    await opened_again(page)
+    await timeline(panel).filter(has_text="Gone").get_by_role("button", name="The conversation it came from").click()
+    await expect(panel.get_by_text("is not there any more")).to_be_visible()
 
 
 async def test_hostile_text_stays_text_everywhere_and_fits_on_a_phone(service: LocalService, page: Page) -> None:
@@ -351,3 +363,17 @@ async def test_a_difference_by_words_gives_both_texts_again(service: LocalServic
         assert letters(pieces, "new") == re.sub(r"\s", "", after)
         if before == after:
             assert {kind for kind, _ in pieces} <= {"same"}
+
+
+async def test_the_picture_of_memory(service: LocalService, page: Page, request: pytest.FixtureRequest) -> None:
+    """Draws ``docs/images/memory.png`` anew when asked to (``--screenshots``)."""
+    if not request.config.getoption("--screenshots", default=False):
+        pytest.skip("pictures are drawn with --screenshots only")
+    record = await put(service, "I like my coffee black, in the morning.", slot="coffee")
+    await edit(service, record, "I like my coffee with oat milk, in the morning.", slot="coffee")
+    await page.set_viewport_size({"width": 1280, "height": 640})
+    panel = await opened(page, service)
+    await timeline(panel).get_by_role("button").click()
+    await expect(versions(panel)).to_have_count(2)
+    await page.mouse.move(0, 0)
+    await page.screenshot(path=PICTURE)
