@@ -10,7 +10,7 @@ import regex
 
 from retrieval.cache.answers import CachedAnswer, FreshAnswer
 from retrieval.cache.disagreements import disagreements
-from retrieval.cache.words import normal, words
+from retrieval.cache.words import normal, stem, words
 from retrieval.documents import Source
 from retrieval.embedding.port import Embedder
 
@@ -19,6 +19,9 @@ ALIKE = 0.85
 
 _ABOUT_QUESTIONS = frozenset({"question type", "comparatives"})
 """Rules that mean nothing between two answers."""
+
+_SPANS = frozenset({"second", "minute", "hour", "day", "night", "week", "month", "year"})
+"""What answers count time in: "30 days" is not "30 weeks"."""
 
 _MARKER = regex.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _SENTENCE = regex.compile(r"(?<=[.!?。！？])\s+|\n+")
@@ -100,7 +103,15 @@ def _uncontradicted(ones: Sequence[str], others: Sequence[str]) -> bool:
 def _agrees(one: str, others: Sequence[str]) -> bool:
     said = frozenset(words(one))
     nearest = max(others, key=lambda other: _overlap(said, frozenset(words(other))), default="")
-    return not set(disagreements(one, nearest)) - _ABOUT_QUESTIONS
+    return not set(disagreements(one, nearest)) - _ABOUT_QUESTIONS and not _differ(_spans(one), _spans(nearest))
+
+
+def _spans(sentence: str) -> frozenset[str]:
+    return _SPANS & {stem(word) for word in words(sentence)}
+
+
+def _differ(one: frozenset[str], other: frozenset[str]) -> bool:
+    return bool(one) and bool(other) and one != other
 
 
 def _overlap(one: frozenset[str], other: frozenset[str]) -> float:

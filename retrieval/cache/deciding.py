@@ -134,11 +134,10 @@ def _likely(considered: Considered) -> str:
 
 
 def _said_of(kept: Sequence[Kept]) -> str:
+    # Not what they say: others asked them, and nothing of theirs may be given yet.
     if not kept:
         return "no question near it was answered"
-    return (
-        f"{len(kept)} near it were answered, the nearest (cosine {kept[0].similarity:.2f}): {_short(kept[0].question)}"
-    )
+    return f"{len(kept)} near it were answered, the nearest with a cosine of {kept[0].similarity:.2f}"
 
 
 def _short(question: str) -> str:
