@@ -8,6 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -105,6 +106,8 @@ def candidates(asked: str, kept: Sequence[Kept], rarity: Rarity) -> list[Candida
     total = sum(votes.values()) or 1.0
     firsts = [some[0].similarity for some in by_answer.values()]
     said = frozenset(words(asked))
+    # The same few words come in many of the questions.
+    rarity = cache(rarity)
     found = []
     for place, (answer, some) in enumerate(list(by_answer.items())[:CANDIDATES]):
         rival = firsts[1] if place == 0 and len(firsts) > 1 else firsts[0] if place else 0.0
@@ -161,6 +164,7 @@ def _scaled(similarity: float) -> float:
     return 5 * (similarity - 0.7)
 
 
+@lru_cache(maxsize=16384)
 def bucket(word: str) -> int:
     """The word's place among ``WORD_BUCKETS``."""
     return crc32(word.encode()) % WORD_BUCKETS
