@@ -5,7 +5,7 @@ are in files, or in Redis. A process that dies in between leaves that to the nex
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
@@ -152,7 +152,10 @@ class SessionDeletion:
             due = tombstone.deleted_at + self._settles <= now()
             left = tombstone.unfinished
             if due or not left["erased"]:
-                await self._finish(tombstone.tenant, tombstone.id, left["runs"], last=due)
+                try:
+                    await self._finish(tombstone.tenant, tombstone.id, left["runs"], last=due)
+                except Exception as error:  # noqa: BLE001 - it keeps nobody from the others
+                    _log.error("a deleted session is not settled yet", exc_info=error, session_id=tombstone.id)
 
     async def _settled(self, principal: Principal, session_id: str, *, cancel: bool) -> None:
         """Wait until no run of the session goes on: those that have ended are about to be sealed."""
@@ -210,7 +213,10 @@ class SessionDeletion:
             await connection.execute(session_tombstones.insert().values(tombstone))
             await _delete_rows(connection, tenant, session_id, run_ids)
             await connection.execute(delete(sessions).where(sessions.c.tenant == tenant, sessions.c.id == session_id))
-        await self._finish(tenant, session_id, run_ids)
+        try:
+            await self._finish(tenant, session_id, run_ids)
+        except Exception as error:  # noqa: BLE001 - it is deleted, and what is left is noted
+            _log.error("the events of a deleted session are still there", exc_info=error, session_id=session_id)
         return True
 
     async def _finish(self, tenant: str, session_id: str, run_ids: Sequence[str], *, last: bool = False) -> None:
@@ -243,32 +249,38 @@ class SessionDeletion:
 async def _acts(connection: AsyncConnection, tenant: str, run_ids: Sequence[str]) -> list[dict[str, Any]]:
     """The calls that have changed something, or may have: which tool, when, what came of it; not with what."""
     acts = []
-    for run_id in run_ids:
-        mine = (steps.c.tenant == tenant, steps.c.run_id == run_id, steps.c.kind == "tool")
-        columns = (steps.c.intent, steps.c.status, steps.c.started_at)
-        for row in (await connection.execute(select(*columns).where(*mine).order_by(steps.c.seq))).all():
+    columns = (steps.c.run_id, steps.c.intent, steps.c.status, steps.c.started_at)
+    for some in _some(run_ids):
+        mine = (steps.c.tenant == tenant, steps.c.run_id.in_(some), steps.c.kind == "tool")
+        rows = await connection.execute(select(*columns).where(*mine).order_by(steps.c.run_id, steps.c.seq))
+        for row in rows.all():
             if row.intent.get("effect") in _ACTED:
                 at = row.started_at.isoformat()
-                acts.append({"run_id": run_id, "tool": row.intent.get("name"), "outcome": row.status, "at": at})
+                acts.append({"run_id": row.run_id, "tool": row.intent.get("name"), "outcome": row.status, "at": at})
     return acts
 
 
 async def _delete_rows(connection: AsyncConnection, tenant: str, session_id: str, run_ids: Sequence[str]) -> None:
     for table in (messages, session_summaries, session_scratch):
         await connection.execute(delete(table).where(table.c.tenant == tenant, table.c.session_id == session_id))
-    for run_id in run_ids:
+    # That somebody agreed to a call of a tool is kept; to what, is not.
+    emptied: dict[str, Any] = {"arguments": {}, "record": None, "reason": "", "sources": [], "decision": None}
+    for some in _some(run_ids):
         for table in (steps, webhook_deliveries, run_feedback, idempotency):
-            await connection.execute(delete(table).where(table.c.tenant == tenant, table.c.run_id == run_id))
-        asked = (approvals.c.tenant == tenant, approvals.c.run_id == run_id)
-        # That somebody agreed to a call of a tool is kept; to what, is not.
-        emptied: dict[str, Any] = {"arguments": {}, "record": None, "reason": "", "sources": [], "decision": None}
+            await connection.execute(delete(table).where(table.c.tenant == tenant, table.c.run_id.in_(some)))
+        asked = (approvals.c.tenant == tenant, approvals.c.run_id.in_(some))
         await connection.execute(update(approvals).where(*asked).values(digest="", mac=None, **emptied))
-        await connection.execute(delete(runs).where(runs.c.tenant == tenant, runs.c.id == run_id))
+        await connection.execute(delete(runs).where(runs.c.tenant == tenant, runs.c.id.in_(some)))
     await _delete_answers(connection, tenant, [session_id, *run_ids])
 
 
 async def _delete_answers(connection: AsyncConnection, tenant: str, ids: Sequence[str]) -> None:
     """Answers that were kept for a key, and that name the session or one of its runs."""
-    for start in range(0, len(ids), 50):
-        names = or_(*(cast(idempotency.c.response, Text).contains(each) for each in ids[start : start + 50]))
+    for some in _some(ids, 50):
+        names = or_(*(cast(idempotency.c.response, Text).contains(each) for each in some))
         await connection.execute(delete(idempotency).where(idempotency.c.tenant == tenant, names))
+
+
+def _some(ids: Sequence[str], count: int = 200) -> Iterator[Sequence[str]]:
+    """The ids, so many at once."""
+    return (ids[start : start + count] for start in range(0, len(ids), count))

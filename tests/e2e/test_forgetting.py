@@ -271,3 +271,21 @@ async def _events(house: House, run_id: str) -> list[Any]:
 
     async with house.service.client.stream("GET", f"/v1/runs/{run_id}/events") as response:
         return [event async for event in events(response)]
+
+
+async def test_what_is_forgotten_in_chat_is_gone_with_the_words_that_asked_for_it(tmp_path: Path) -> None:
+    """Learnt from what was said, forgotten because it was asked for, without a language model."""
+    async with running_service(tmp_path) as service:
+        house = House(service, Script(), tmp_path)
+        _, session = await house.say(f"{SECRET}.")
+        async with asyncio.timeout(60):
+            while not (await service.client.get("/v1/memory")).json()["items"]:
+                await asyncio.sleep(0.02)
+        await house.say(f"Forget that {SECRET}.", session)
+        assert (await service.client.get("/v1/memory")).json()["items"] == []
+        await house.nothing_left()
+        said = (await service.client.get(f"/v1/sessions/{session}")).json()["messages"]
+        assert [each["content"] for each in said if each["role"] == "user"] == [
+            "[forgotten].",
+            "Forget that [forgotten].",
+        ]
