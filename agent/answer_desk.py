@@ -66,18 +66,23 @@ class AnswerDesk:
             RunNotFound: It is not one of the principal's runs.
             RequestUnreadable: The request of the run cannot be read.
         """
-        if said.entry_id is not None:
+        looked = [event for event in await self._log.read(said.run_id) if event.type in {"cache.hit", "cache.miss"}]
+        if not looked:
+            return
+        found = orjson.loads(looked[-1].data)
+        if looked[-1].type == "cache.hit" and found["decided_by"] != "concurrent":
             await self._complain(said)
-            return
-        misses = [event for event in await self._log.read(said.run_id) if event.type == "cache.miss"]
-        if not misses or orjson.loads(misses[-1].data)["reason"] in _NOBODY_ELSES:
-            return
+        elif found.get("reason") not in _NOBODY_ELSES:
+            await self._withdraw(said)
+
+    async def _withdraw(self, said: Feedback) -> None:
+        """Take in that an answer was wrong which was made for this run, or for one that asked the same just then."""
         record = await self._runs.get(Principal(tenant=said.tenant, id=said.principal), said.run_id)
         request = RunRequest.recorded(record.request)
         asked = self._asked(record.asker, request.message, request.collection, record.model, request.tools)
-        found = await self._answers.scope(asked)
-        if found is not None:
-            await self._answers.withdraw(found[0], request.message)
+        place = await self._answers.scope(asked)
+        if place is not None:
+            await self._answers.withdraw(place[0], request.message)
 
     def _asked(
         self, principal: Principal, question: str, collection: str, model: str, tools: tuple[str, ...] | None

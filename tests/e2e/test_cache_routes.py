@@ -1,5 +1,6 @@
 """Looking at the cache over HTTP, emptying it, and saying that one of its answers is wrong."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from models.messages import ModelRequest
 from models.scripted import Hook, ScriptedModel, ScriptItem
 from records.keys import KeyStore
 from records.principal import Principal, Scope
-from tests.support.service import Event, LocalService, ask, running_service
+from tests.support.service import Event, LocalService, ask, events, running_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,10 +54,10 @@ class Desk:
 
     async def ask(self, key: str, question: str = QUESTION, *, settled: bool = True, **more: Any) -> list[Event]:
         self.service.client.headers["Authorization"] = f"Bearer {key}"
-        events = await ask(self.service, question, **more)
+        told = await ask(self.service, question, **more)
         if settled:
             await self.service.services.runs.settled()
-        return events
+        return told
 
     async def hits(self, key: str, question: str = QUESTION, **more: Any) -> bool:
         return bool((await self.ask(key, question, **more))[-1].data["cached"])
@@ -187,6 +188,34 @@ async def test_whoever_calls_an_answer_wrong_before_it_is_kept_is_heard_as_well(
     stats = (await desk.call(admin, "GET", "/cache")).json()
     assert (stats["entries"], stats["counts"]["stored"]) == (0, 1)
     assert [await desk.hits(admin), await desk.hits(admin)] == [False, True]
+
+
+async def test_whoever_followed_another_run_can_call_its_answer_wrong(desk: Desk) -> None:
+    admin = await desk.key("followers", "admin")
+    await desk.write(admin, "Headphones may be returned within 14 days.")
+    told, seen = asyncio.Event(), list[Event]()
+
+    async def follow() -> None:
+        async with desk.service.client.stream("POST", "/v1/chat/stream", json={"message": QUESTION}) as response:
+            async for event in events(response):
+                seen.append(event)
+                if event.type == "cache.hit":
+                    told.set()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+
+        async def begin() -> None:
+            group.create_task(follow())
+            await told.wait()
+
+        desk.meanwhile.append(begin)
+        await desk.ask(admin)
+    desk.meanwhile.clear()
+    hit = next(event for event in seen if event.type == "cache.hit")
+    assert hit.data["decided_by"] == "concurrent"
+    assert await desk.hits(admin)
+    await desk.wrong(admin, seen)
+    assert not await desk.hits(admin)
 
 
 async def test_without_the_cache_its_routes_say_so(tmp_path: Path) -> None:
