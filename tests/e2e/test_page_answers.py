@@ -7,7 +7,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, Route, expect
 
-from models.scripted import ScriptedModel
+from models.messages import ModelRequest
+from models.scripted import ScriptedModel, ScriptItem
 from records.ids import now
 from tests.e2e.test_page import PHONE, answered, ask, overflow, stream_of
 from tests.support.service import LocalService, running_service
@@ -18,9 +19,13 @@ QUESTION = "How do I take my coffee?"
 ANSWER = "You take it black."
 
 
+def says(request: ModelRequest) -> list[ScriptItem]:
+    return ["It is served black. [1]" if "served" in request.messages[-1].content else ANSWER]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalService]:
-    async with running_service(tmp_path_factory.mktemp("answers"), model=ScriptedModel(lambda _: [ANSWER])) as service:
+    async with running_service(tmp_path_factory.mktemp("answers"), model=ScriptedModel(says)) as service:
         yield service
 
 
@@ -105,6 +110,28 @@ async def test_an_answer_that_was_given_before_says_so_and_is_asked_for_afresh(
     await expect(third.locator("q")).to_have_count(0)
     assert [body.get("cache") for body in asked] == [None, "bypass", None]
     assert {body["message"] for body in asked} == {QUESTION}
+
+
+async def test_a_run_that_remembers_and_one_that_was_answered_before_say_so(service: LocalService, page: Page) -> None:
+    """The events as runs tell them, not as a script does."""
+    said = {"kind": "preference", "text": "I take my coffee with cardamom."}
+    record = (await service.client.post("/v1/memory", json=said)).json()["id"]
+    await page.goto(service.url)
+    turn = await answered(await ask(page, QUESTION))
+    await expect(turn.locator(".step.memory summary")).to_have_text(f"Remembered: {said['text']}")
+    await service.client.delete(f"/v1/memory/{record}")
+
+    document = {"title": "Coffee", "text": "# Coffee\n\nCoffee is served black.", "trust": "trusted"}
+    (await service.client.post("/v1/documents", json=document)).raise_for_status()
+    for given in (False, True):
+        await page.get_by_role("link", name="New conversation").click()
+        await expect(page.get_by_role("article")).to_have_count(0)
+        turn = await answered(await ask(page, "How is coffee served?"))
+        await expect(turn.locator(".step.cached")).to_have_count(int(given))
+    await turn.get_by_role("button", name="Ask afresh").press("Enter")
+    await expect(page.get_by_role("article")).to_have_count(2)
+    afresh = await answered(page.get_by_role("article").last)
+    await expect(afresh.locator(".step.cached")).to_have_count(0)
 
 
 def verdict(turn: Locator, name: str) -> Locator:
