@@ -39,6 +39,18 @@ _EVERYTHING = re.compile(
     r"|\balles,? was du (?:über|von) (?:mich|mir)\b|\balles über mich\b",
     re.IGNORECASE,
 )
+_SLOT_NAMES = {
+    "city": "live living home town moved reside place",
+    "country": "live living home moved reside place",
+    "name": "called",
+    "job": "work profession",
+    "employer": "work company",
+    "diet": "eat vegan vegetarian",
+    "birth": "born birthday",
+    "language of answers": "language",
+}
+"""What slots are also spoken of as, where what was said does not have their names."""
+
 _TOLD = re.compile(
     r"^\W*(?:(?:please|can you|could you|would you|bitte)\s+)*(?:remember|merke? dir)(?:,?\s+(?:that|dass))?[\s,:]*",
     re.IGNORECASE,
@@ -133,17 +145,22 @@ class MemoryInChat:
         Made again after it was perhaps done, it erases nothing more.
         """
         mine = Subject("user", asker)
-        if context.perhaps_done and await self._forgotten_since(context):
-            return Forgetting(erased=1)
         if _EVERYTHING.search(text) and await self._says_everything(context):
             return Forgetting(erased=len(await self._memory.forget_subject(context.principal, mine)))
         found = await self._mine(context.principal, mine)
+        if matter := _matter(text, found):
+            return Forgetting(erased=await self._erase(context.principal, matter))
+        if context.perhaps_done and await self._forgotten_since(context):
+            return Forgetting(erased=1)
         meant = await self._meant(text, found, context)
         if not meant.certain or len(meant.records) != 1:
             return Forgetting(erased=0, candidates=[shown(each) for each in meant.records[:_SHOWN]])
-        [record] = meant.records
-        await self._memory.forget(context.principal, record.id, expected_version=record.version)
-        return Forgetting(erased=1)
+        return Forgetting(erased=await self._erase(context.principal, meant.records))
+
+    async def _erase(self, principal: Principal, versions: Sequence[MemoryVersion]) -> int:
+        for version in versions:
+            await self._memory.forget(principal, version.id, expected_version=version.version)
+        return len(versions)
 
     async def _mine(self, principal: Principal, mine: Subject) -> Sequence[MemoryVersion]:
         return await self._memory.reader.list(principal, _LOOKED_AT, where=Filter(subject=mine))
@@ -202,6 +219,17 @@ def shown(version: MemoryVersion) -> Mapping[str, Any]:
         "status": version.status,
         "trust": version.content.trust,
     }
+
+
+def _matter(text: str, found: Sequence[MemoryVersion]) -> Sequence[MemoryVersion]:
+    """`Forget where I live`: all that was ever said of the one slot that the text names, if it names no more."""
+    wanted = set(terms(_ORDER.sub("", text)))
+    named = [each for each in found if wanted and wanted <= _names_of(each.content.slot)]
+    return named if len({(each.kind, each.content.slot) for each in named}) == 1 else []
+
+
+def _names_of(slot: str | None) -> set[str]:
+    return set() if slot is None else set(terms(f"{slot} {_SLOT_NAMES.get(slot, '')}"))
 
 
 def _told(written: Written) -> Mapping[str, Any]:
