@@ -8,6 +8,7 @@ import typer
 from service.commands import (
     approvals,
     autonomy,
+    cache,
     ingest,
     keys,
     memory,
@@ -64,6 +65,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(autonomy.app, name="autonomy")
 app.add_typer(memory.app, name="memory")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(cache.app, name="cache")
 app.add_typer(webhooks.app, name="webhooks")
 
 

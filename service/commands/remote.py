@@ -200,6 +200,14 @@ class Remote:
         """All that is remembered, a line of JSON each."""
         return (await self._response("GET", "/v1/memory/export")).text.split("\n")[:-1]
 
+    async def cache(self, method: str, path: str = "", **request: Any) -> Any:
+        """What the service answers about the cache of answers.
+
+        Raises:
+            RemoteProblem: It refuses.
+        """
+        return await self._call(method, f"/v1/cache{path}", **request)
+
     async def sessions(self, method: str, session_id: str = "", **request: Any) -> Any:
         """What the service answers about sessions, or about this one.
 
