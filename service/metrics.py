@@ -2,15 +2,28 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from agent.dispatch import Dispatch
-from agent.events import EventBody, RunCancelled, RunCompleted, RunFailed, ToolReturned, UsageRecorded
+from agent.events import (
+    CacheHit,
+    CacheMissed,
+    EventBody,
+    MemoryRecalled,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    ToolReturned,
+    UsageRecorded,
+)
 from agent.lanes import LANES, Lanes
 from agent.observer import Stage
 from agent.webhooks.deliveries import Backlog
+from retrieval.cache.answers import Reason
 
+_MISSES = frozenset({*get_args(Reason), "bypass", "checked", "conversation", "memory"} - {""})
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -30,6 +43,13 @@ class Metrics:
         )
         self._tokens = Counter("cairn_tokens", "Tokens of model calls.", ["direction"], registry=self.registry)
         self._runs = Counter("cairn_runs", "Runs that ended.", ["status"], registry=self.registry)
+        self._lookups = Counter(
+            "cairn_cache_lookups",
+            "Questions by what the cache of answers gave: a hit, exact, near or concurrent, or a miss and why.",
+            ["outcome", "how"],
+            registry=self.registry,
+        )
+        self._recalled = Counter("cairn_memories_recalled", "Memories that a model was shown.", registry=self.registry)
         self._active = Gauge("cairn_runs_active", "Runs that go on now.", registry=self.registry)
         self._lane_running = Gauge("cairn_lane_running", "Runs that go on now.", ["lane"], registry=self.registry)
         self._lane_depth = Gauge("cairn_lane_depth", "Runs that wait for their turn.", ["lane"], registry=self.registry)
@@ -92,6 +112,12 @@ class Metrics:
             case UsageRecorded():
                 self._tokens.labels("input").inc(body.input_tokens)
                 self._tokens.labels("output").inc(body.output_tokens)
+            case CacheHit():
+                self._lookups.labels("hit", body.decided_by).inc()
+            case CacheMissed():
+                self._lookups.labels("miss", body.reason if body.reason in _MISSES else "other").inc()
+            case MemoryRecalled():
+                self._recalled.inc(len(body.memories))
             case RunCompleted():
                 self._ended("completed")
             case RunCancelled():
