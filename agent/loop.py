@@ -9,14 +9,13 @@ through the same loop, and a step that has a result in the journal is not done a
 
 import re
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from pydantic import SecretStr
-
+from agent.asking import Asking, recorded, whole
 from agent.citations import CitationReader
+from agent.collaborators import Collaborators, RunContext
 from agent.errors import RunAbandoned
 from agent.events import (
     CitedSource,
@@ -27,15 +26,10 @@ from agent.events import (
     TextDelta,
     UsageRecorded,
 )
-from agent.following import LeaderLost
-from agent.gate import Gatekeeper
-from agent.journal import Intent, Journal, Outcome, Transition
-from agent.observer import Observer
-from agent.preparing import Asked, CacheUse, Fresh, Looked, Preparation, Prepared, milliseconds_since
+from agent.journal import Intent, Outcome, Transition
+from agent.preparing import Asked, Fresh, Looked, Prepared, milliseconds_since
 from agent.query import search_query
-from agent.record import RunRecord
-from agent.replay import Past, prepared_of, retrieved, spoken, turn_of
-from agent.scratch import Scratches
+from agent.replay import prepared_of, retrieved, spoken
 from agent.state import (
     Action,
     CallModel,
@@ -43,7 +37,6 @@ from agent.state import (
     Complete,
     Fail,
     Give,
-    Limits,
     Retrieve,
     RunState,
     after_giving,
@@ -52,19 +45,11 @@ from agent.state import (
     after_tools,
     next_action,
 )
-from agent.subject_token import TokenSealer
 from agent.tool_turn import ToolTurn
-from agent.turn_context import Approvals, TurnContext
-from memory.conversation.summary import SUMMARY
-from models.messages import Finish, Message, ModelItem, ModelRequest, ToolCall, ToolSpec
-from models.port import ChatModel
-from records.principal import Principal
+from agent.turn_context import TurnContext
+from models.messages import Finish, Message, ToolCall
 from retrieval.documents import Source
-from tools.conversation import READ_CONVERSATION
-from tools.hand_over import HAND_OVER
 from tools.search import SEARCH_DOCUMENTS
-from tools.selection import ToolSelector
-from tools.toolset import Toolset
 
 _PIECE = re.compile(r"\s*\S{1,24}\s*|\s+")
 """What a recorded answer is streamed in; the pieces are the whole text."""
@@ -73,61 +58,21 @@ ATTEMPTS = 5
 """How often a search or a model call is begun before its run is given up, for fear that it is what kills us."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunContext:
-    """What stays the same through a run.
-
-    Attributes:
-        record: The run as it was taken up.
-        past: What was recorded of it before.
-        source_limit: Sources that the first retrieval may bring.
-        cache: Whether an answer that was given before may be given again.
-        subject_token: What the asker is known by at back ends.
-    """
-
-    record: RunRecord
-    past: Past
-    principal: Principal
-    collection: str
-    model: ChatModel
-    toolset: Toolset
-    limits: Limits
-    source_limit: int
-    cache: CacheUse = "auto"
-    subject_token: SecretStr | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collaborators:
-    """What every run works with."""
-
-    preparation: Preparation
-    selector: ToolSelector
-    journal: Journal
-    gate: Gatekeeper
-    approvals: Approvals
-    observer: Observer
-    sealer: TokenSealer
-    scratches: Scratches | None = None
-
-
 class AgentLoop:
     """One run, from the state it is given to its answer.
 
     Attributes:
         waiting: Whether ``events`` has ended because a person has to decide first.
         looked: What came of asking for an earlier answer; None where that was not asked, or by another process.
-        followed: Whether the answer is another run's, which was given at the same time.
     """
 
     def __init__(self, state: RunState, context: RunContext, collaborators: Collaborators) -> None:
         self.state = state
         self.waiting = False
         self.looked: Looked | None = None
-        self.followed = False
-        self._leader: str | None = None
         self._context = context
         self._parts = collaborators
+        self._asking = Asking(context, collaborators)
         self._citations = CitationReader()
         self._action: Action = next_action(state, context.limits)
         self._turns: list[ToolTurn] = []
@@ -181,7 +126,7 @@ class AgentLoop:
                         finish_reason=reason,
                         answer=self._citations.text,
                         duration_ms=milliseconds_since(started),
-                        cached=self.state.given is not None or self.followed,
+                        cached=self.state.given is not None or self._asking.followed,
                     )
                     return
                 case Fail(error=error):
@@ -253,7 +198,7 @@ class AgentLoop:
         again = None if given is None else (given.text, given.finish_reason)
         if prepared.following is not None and done is None:
             # A run that is taken up again asks the model itself: what it was following may have ended otherwise.
-            self._leader = prepared.following.entry_id
+            self._asking.leader = prepared.following.entry_id
         await self._enter(after_retrieval(self.state, prepared.sources, shown, again), ended)
         for event in _told(prepared, milliseconds):
             yield event
@@ -290,7 +235,7 @@ class AgentLoop:
         # A second turn's text must not run into the first one's.
         separator = "\n\n" if self._citations.text else ""
         started = time.perf_counter()
-        stream = await self._stream(with_tools=with_tools) if done is None else _recorded(done)
+        stream = recorded(done) if done is not None else await self._asking.stream(self.state, with_tools=with_tools)
         async with aclosing(stream):
             async for item in stream:
                 if isinstance(item, str):
@@ -312,50 +257,6 @@ class AgentLoop:
         ended = [spoken(self._seq, said, calls, finish)] if done is None else []
         self._seq += 1
         await self._enter(after_model(self.state, said, calls, finish), ended)
-
-    async def _stream(self, *, with_tools: bool) -> AsyncGenerator[ModelItem, None]:
-        leader, self._leader = self._leader, None
-        return await self._model(with_tools=with_tools) if leader is None else self._follow(leader, with_tools)
-
-    async def _follow(self, leader: str, with_tools: bool) -> AsyncGenerator[ModelItem, None]:  # noqa: FBT001
-        """What another run is answering; what the model does where that cannot be followed from the beginning."""
-        begun = False
-        try:
-            async with aclosing(self._parts.preparation.follow(leader, self.state.sources)) as items:
-                async for item in items:
-                    begun = True
-                    yield item
-        except LeaderLost:
-            if begun:
-                raise
-        else:
-            self.followed = True
-            return
-        async with aclosing(await self._model(with_tools=with_tools)) as items:
-            async for item in items:
-                yield item
-
-    async def _model(self, *, with_tools: bool) -> AsyncGenerator[ModelItem, None]:
-        request = ModelRequest(
-            messages=(*self.state.history, *self.state.turns),
-            passages=self.state.passages,
-            memories=self.state.memories,
-            tools=await self._shown() if with_tools else (),
-        )
-        return self._context.model.stream(request)
-
-    async def _shown(self) -> tuple[ToolSpec, ...]:
-        """The tools that fit the question, with those that the request named and those that the run has used."""
-        used = [call.name for message in self.state.turns for call in message.tool_calls]
-        named = self._context.record.request.get("tools") or ()
-        query = search_query(self.state.question, self.state.history)
-        always = {SEARCH_DOCUMENTS, HAND_OVER, *used, *named}
-        specs = self._context.toolset.specs
-        if any(message.name == SUMMARY for message in self.state.history):
-            always.add(READ_CONVERSATION)
-        elif READ_CONVERSATION not in always:  # there is nothing that the model does not see
-            specs = tuple(spec for spec in specs if spec.name != READ_CONVERSATION)
-        return await self._parts.selector.select(query, specs, always=always)
 
     async def _act(self, turn: ToolTurn) -> AsyncGenerator[EventBody, None]:
         """Make the calls of a turn until each has a result; a result is told once it is recorded."""
@@ -427,11 +328,6 @@ class AgentLoop:
         )
 
 
-def whole(text: str) -> str:
-    """The text without halves of surrogate pairs: some servers cut text there, and no encoding carries them."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
 def _told(prepared: Prepared, milliseconds: float) -> Iterable[EventBody]:
     if prepared.memories:
         yield MemoryRecalled(memories=tuple(told for told, _ in prepared.memories), duration_ms=milliseconds)
@@ -452,12 +348,3 @@ def _found(
         sources=tuple(CitedSource(label=label, source=source) for label, source in enumerate(sources, first)),
         duration_ms=milliseconds,
     )
-
-
-async def _recorded(done: Mapping[str, Any]) -> AsyncGenerator[ModelItem, None]:
-    """What the model said in a step that is done."""
-    text, calls, finish = turn_of(done)
-    yield text
-    for call in calls:
-        yield call
-    yield finish

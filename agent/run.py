@@ -11,6 +11,7 @@ from typing import Any, Literal
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from agent.collaborators import Collaborators, RunContext
 from agent.direct import DirectCall
 from agent.ending import Endings, TerminalBody, exchange
 from agent.errors import RequestUnreadable, RunTakenOver, UsageLimitExceeded
@@ -21,7 +22,7 @@ from agent.journal import Transition
 from agent.lanes import Lane, LaneLimits
 from agent.learning import Learner
 from agent.log import EventLog
-from agent.loop import AgentLoop, Collaborators, RunContext
+from agent.loop import AgentLoop
 from agent.outlet import Outlet
 from agent.preparing import CacheUse
 from agent.record import RunRecord

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from agent.approvals import ApprovalStore
 from agent.claims import Claims
+from agent.collaborators import Collaborators
 from agent.dispatch import Dispatch
 from agent.encoding import RunEvent
 from agent.ending import Endings
@@ -18,7 +19,6 @@ from agent.idempotency import RequestKey
 from agent.lanes import Lane, Lanes, LaneState
 from agent.learning import Learner
 from agent.log import EventLog
-from agent.loop import Collaborators
 from agent.offer import Models, Offer
 from agent.queue import Queue
 from agent.record import RunRecord, RunStore

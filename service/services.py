@@ -13,6 +13,7 @@ from agent.answers import CachedAnswers
 from agent.approvals import ApprovalStore
 from agent.autonomy import AutonomyGate, Patience, TrackRecord
 from agent.claims import Claims
+from agent.collaborators import Collaborators
 from agent.deleting import SessionDeletion
 from agent.doubt import DoubtedModels
 from agent.erasing import ConversationEraser
@@ -24,7 +25,6 @@ from agent.gate import PolicyGate
 from agent.idempotency import Reservations
 from agent.learning import Learner
 from agent.log import EventLog, FileEventLog
-from agent.loop import Collaborators
 from agent.preparing import Preparation
 from agent.queue import Queue
 from agent.recalling import LongTermMemory

@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from agent.approvals import ApprovalStore
 from agent.archive import SqlArchive
 from agent.claims import Claims
+from agent.collaborators import Collaborators
 from agent.encoding import RunEvent
 from agent.events import TERMINAL
 from agent.gate import PolicyGate
 from agent.lanes import LaneLimits
 from agent.log import EventLog, FileEventLog
-from agent.loop import Collaborators
 from agent.observer import NoObserver
 from agent.preparing import Preparation
 from agent.queue import Queue
