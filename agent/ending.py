@@ -36,7 +36,7 @@ class Endings:
         self._store = store
         self._log = log
         self._unsealed: set[str] = set()
-        self._complete: set[str] = set()
+        self._complete: dict[str, set[str]] = {}
         self._sealing: asyncio.Task[None] | None = None
 
     async def conclude(
@@ -68,7 +68,7 @@ class Endings:
             self._unsealed.add(run_id)
             await self._log.abandon(run_id, body)
         if run_id not in self._unsealed:
-            self._seal(run_id)
+            self._seal(claim.tenant, run_id)
         return body
 
     async def recover(self, *, abandoned: bool) -> list[RunRecord]:
@@ -99,18 +99,18 @@ class Endings:
         while self._sealing is not None:
             await self._sealing
 
-    def _seal(self, run_id: str) -> None:
+    def _seal(self, tenant: str, run_id: str) -> None:
         # Nobody waits for it, so it is done for many runs at once.
-        self._complete.add(run_id)
+        self._complete.setdefault(tenant, set()).add(run_id)
         if self._sealing is None:
             self._sealing = asyncio.create_task(self._seal_all())
 
     async def _seal_all(self) -> None:
         try:
             while self._complete:
-                complete, self._complete = self._complete, set()
+                tenant, complete = self._complete.popitem()
                 try:
-                    await self._store.seal(complete)
+                    await self._store.seal(tenant, complete)
                     if self._unsealed:
                         await self._make_up()
                 except Exception as error:  # noqa: BLE001 - the end is recorded and told: nothing is lost
@@ -141,7 +141,7 @@ class Endings:
             kept = await self._log.read(record.id)
             if not kept or kept[-1].type not in TERMINAL:
                 await self._log.append(record.id, [body])
-            self._seal(record.id)
+            self._seal(record.tenant, record.id)
         except Exception as error:  # noqa: BLE001 - one run must not keep the service from starting
             _log.error("the run could not be recovered", exc_info=error, run_id=record.id)
             self._unsealed.add(record.id)

@@ -4,7 +4,7 @@ A run that calls a tool writes five times; with a trip for every statement, and 
 more than all the rest of the run. The contract of the journal holds these to the same as the statements they stand for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from json import dumps
 from typing import Any
 
@@ -58,7 +58,7 @@ forgotten AS (
 SELECT count(*) FROM held
 """  # noqa: S608 - put together from what stands in this file
 
-
+_SEAL = "UPDATE runs SET ended_at = $3 WHERE tenant = $1 AND id = ANY($2::text[])"
 _ACCEPT = f"""
 WITH session AS (
     INSERT INTO sessions (id, tenant, principal, title, created_at, updated_at, turn)
@@ -103,6 +103,10 @@ class PostgresRunStore(RunStore):
         rows = [{**row, "detail": dumps(row["detail"])} for row in map(message_row, said)]
         values = (moment + LEASE, status, dumps(result), moment, _rows((), ended)[1], dumps(rows), claim.tenant)
         return bool(await self._database.postgres(_END, claim.run_id, claim.fence, *values))
+
+    async def seal(self, tenant: str, run_ids: Collection[str]) -> None:
+        """Record in one statement that the logs of these runs are complete."""
+        await self._database.postgres(_SEAL, tenant, list(run_ids), now())
 
     async def _insert(self, record: RunRecord, session: Session | None, config_version: str, first: Intent) -> None:
         title = session.title if session is not None else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, select, update
 
 from agent.idempotency import RequestKey, bind, run_of
 from agent.journal import LEASE, Claim, Intent, Outcome, StepKind, begin, end, hold, leave, remember, taken_over
@@ -97,12 +97,6 @@ _ACCEPTED = (
     "authority",
     "fence",
     "created_at",
-)
-
-# Every run is sealed: put together once.
-_SEAL = across_tenants(
-    update(runs).where(runs.c.id.in_(bindparam("ids", expanding=True))).values(ended_at=bindparam("at")),
-    Crossing.CLAIMS,
 )
 
 
@@ -295,10 +289,11 @@ class RunStore:
         statements = [*end(claim, ended), *remember(claim, said), leave(claim), *notices]
         return await self._database.write_at_once(statements, only_if=held)
 
-    async def seal(self, run_ids: Collection[str]) -> None:
+    async def seal(self, tenant: str, run_ids: Collection[str]) -> None:
         """Record that the logs of these runs are complete: only then is there nothing left to recover."""
+        mine = (runs.c.tenant == tenant, runs.c.id.in_(run_ids))
         async with self._database.statement() as connection:
-            await connection.execute(_SEAL, {"ids": list(run_ids), "at": now()})
+            await connection.execute(update(runs).where(*mine).values(ended_at=now()))
 
     async def unsealed(self, *, abandoned: bool = False) -> Sequence[RunRecord]:
         """Runs whose log may lack its end, the oldest first, of every tenant.

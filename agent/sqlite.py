@@ -4,7 +4,7 @@ Handing a statement over to that thread, and building it anew with SQLAlchemy, c
 The contract of the journal holds these to the same as the statements they stand for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from json import dumps
 from typing import Any
@@ -35,6 +35,7 @@ _SAY = """
 INSERT INTO messages (session_id, tenant, run_id, role, content, detail, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _USE = "UPDATE sessions SET updated_at = ?, turn = NULL WHERE id = ? AND tenant = ?"
+_SEAL = "UPDATE runs SET ended_at = ? WHERE id = ? AND tenant = ?"
 _SESSION = "INSERT INTO sessions (id, tenant, principal, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
 _RUN = """
 INSERT INTO runs (id, tenant, principal, session_id, status, model, config_version, request, authority, lane,
@@ -94,6 +95,15 @@ class SqliteRunStore(RunStore):
             return True
 
         return await self._database.sqlite(work)
+
+    async def seal(self, tenant: str, run_ids: Collection[str]) -> None:
+        """Record as one piece of work that the logs of these runs are complete."""
+        at = _text(now())
+
+        def work(connection: Confined) -> None:
+            connection.executemany(_SEAL, [(at, run_id, tenant) for run_id in run_ids])
+
+        await self._database.sqlite(work)
 
     async def _insert(self, record: RunRecord, session: Session | None, config_version: str, first: Intent) -> None:
         at, owner = _text(record.created_at), (record.tenant, record.principal)

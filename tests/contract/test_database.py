@@ -200,7 +200,9 @@ async def test_of_two_ends_of_a_run_the_first_stands_and_is_remembered_once(data
     assert history[1].tool_calls == said[1].tool_calls
     assert (await store.get(ALICE, record.id)).result == result
     assert [left.id for left in await store.unsealed()] == [record.id]
-    await store.seal([record.id])
+    await store.seal("another", [record.id])
+    assert [left.id for left in await store.unsealed()] == [record.id]
+    await store.seal(record.tenant, [record.id])
     assert await store.unsealed() == []
     assert await count(database, runs) == 1
 

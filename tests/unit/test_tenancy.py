@@ -143,7 +143,6 @@ CROSSINGS = {
         "agent/queue.py: put_back",
         "agent/queue.py: restore",
         "agent/queue.py: states",
-        "agent/record.py: _SEAL",
         "agent/record.py: unsealed",
         "agent/webhooks/deliveries.py: claim",
     },
