@@ -44,12 +44,14 @@ class Comparer:
             kept[given.id] = given
         same = await self._agreement.of(fresh, kept)
         if given is not None:
-            self._learning.count(tenant, "checked", *(() if same[given.id] else ("wrong",)))
+            if consulted.check:
+                self._learning.count(tenant, "checked", *(() if same[given.id] else ("wrong",)))
             if consulted.decided_by == "exact" and not same[given.id]:
                 await self._entries.remove(tenant, given.id)
         if considered is None:
             return None
-        considered = _only(considered, same)
+        # One that chance did not draw was not wanted: somebody asked for a fresh answer, and was not given this one.
+        considered = replace(_only(considered, same), hit=considered.hit and consulted.check)
         right = {each.nearest.answer: same[each.nearest.id] for each in considered.found}
         self._learning.learn(tenant, lambda experience: experience.compared(considered, consulted.question, right))
         await self._outcomes.note(tenant, _verdicts(considered, same))

@@ -405,6 +405,21 @@ async def _count(house: CacheHouse, index: str) -> int:
     return await TenantedStore(house.store).count(index, of_tenant(house.tenant)) if "answers-" in index else 0
 
 
+async def test_the_index_itself_proposes_nothing_of_another_scope(house: CacheHouse) -> None:
+    """Before anything is compared, and before SQL is asked: what is just kept as well as what is written."""
+    await house.put("shoes")
+    scope, index = house.scope(), house.cache._index
+    await house.keep(ASKED, TEXT, "shoes")
+    vector = await index.vector(ASKED)
+    others = (house.scope(language="de"), house.scope(groups=frozenset({"staff"})), house.scope(config="2"))
+    for _ in range(2):
+        assert len(await index.nearest(house.tenant, scope.key, vector, 5)) == 1
+        for other in others:
+            assert await index.nearest(house.tenant, other.key, vector, 5) == {}
+        assert await index.nearest("another", scope.key, vector, 5) == {}
+        await house.cache.tend()
+
+
 async def test_points_of_what_is_deleted_follow(house: CacheHouse) -> None:
     await house.put("shoes", "terms")
     await house.keep(ASKED, TEXT, "shoes")
@@ -436,6 +451,12 @@ async def test_a_checked_answer_that_is_right_stays_and_one_that_is_wrong_is_rep
     assert replaced.text == "Shoes cannot be returned. [1]"
     counts = (await house.cache.stats(house.tenant)).counts
     assert (counts["checked"], counts["wrong"]) == (2, 1)
+    # Nobody drew this one: somebody wanted a fresh answer.
+    await house.cache.keep(replace(await house.ask(ASKED), check=False), await house.fresh(TEXT, "shoes"))
+    again = (await house.ask(ASKED)).answer
+    assert again is not None
+    assert again.text == TEXT
+    assert (await house.cache.stats(house.tenant)).counts["checked"] == 2
 
 
 async def test_an_entry_that_was_wrong_for_a_question_is_held_to_a_higher_score(house: CacheHouse) -> None:
