@@ -56,3 +56,10 @@ def test_an_operator_looks_takes_back_and_forgets(tmp_path: Path) -> None:
         assert (refused.returncode, run("show", first["id"]).returncode) == (1, 0)
         assert run("forget", first["id"], input="y\n").stdout.endswith("It is forgotten.\n")
         assert "was forgotten" in run("show", first["id"]).stderr
+
+        for wrong in (["forget"], ["forget", "x", "--subject", "user:local"]):
+            assert "give the id of a record, or --subject" in run(*wrong).stderr
+        assert run("forget", "--subject", "user:local", "--sessions", input="n\n").returncode == 1
+        gone = run("forget", "--subject", "user:local", "--sessions", "--yes")
+        assert gone.stdout == "Forgotten: 1 records, 0 sessions.\n", gone.stderr
+        assert json.loads(run("list", "--json").stdout)["items"] == []
