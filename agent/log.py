@@ -14,6 +14,7 @@ import orjson
 from agent.encoding import RunEvent, encode
 from agent.events import EventBody
 from agent.live import LiveRun
+from records.ids import new_id
 
 Rewriting = Callable[[Sequence[RunEvent]], Sequence[RunEvent]]
 """What the events of a run are to become."""
@@ -232,12 +233,15 @@ class FileEventLog:
         if list(changed) == kept:
             return
         path = self._path(run_id)
-        beside = path.with_suffix(".new")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(to_lines(changed))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        beside = path.with_suffix(f".{new_id()}")
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(to_lines(changed))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _load(self, run_id: str) -> list[RunEvent]:
         try:

@@ -4,6 +4,7 @@ What is to be erased is noted in the transaction that forgets, and is done after
 has nothing left to do: through crashes, and until the runs that know it have ended. Then the note is erased itself.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ class Erasures:
     def __init__(self, database: Database, erasers: Sequence[Eraser] = ()) -> None:
         self._database = database
         self._erasers = erasers
+        # One at a time: whoever comes second finds it done.
+        self._erasing = asyncio.Lock()
 
     @property
     def wanted(self) -> bool:
@@ -78,17 +81,19 @@ class Erasures:
     async def carry_out(self, tenant: str, erasure_id: str) -> bool:
         """Do what was noted, as far as it can be done now; gives whether nothing is left."""
         query = select(table).where(table.c.tenant == tenant, table.c.id == erasure_id)
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).first()
-        return row is None or await self._done(_erasure(row))
+        async with self._erasing:
+            async with self._database.read() as connection:
+                row = (await connection.execute(query)).first()
+            return row is None or await self._done(_erasure(row))
 
     async def tend(self) -> None:
         """Go on with what is left."""
         query = across_tenants(select(table).order_by(table.c.id), Crossing.UPKEEP)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        for row in rows:
-            await self._done(_erasure(row))
+        async with self._erasing:
+            async with self._database.read() as connection:
+                rows = (await connection.execute(query)).all()
+            for row in rows:
+                await self._done(_erasure(row))
 
     async def _done(self, erasure: Erasure) -> bool:
         done = True
