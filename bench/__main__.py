@@ -15,6 +15,7 @@ BENCHES = {
     "memory": ("bench.ingestion", ["--files", "10000", "--rounds", "1", "--memory", "--json"]),
     "vectors": ("bench.vectors", []),
     "search": ("bench.search", []),
+    "cache": ("bench.cache", []),
 }
 """The module of each, and the arguments with which its last line is JSON."""
 
@@ -25,6 +26,7 @@ QUICK = {
     "memory": ["--files", "1000"],
     "vectors": ["--sizes", "10000"],
     "search": ["--sizes", "10000"],
+    "cache": ["--sizes", "10000"],
 }
 
 
