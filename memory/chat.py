@@ -22,6 +22,7 @@ from records.principal import Principal
 from records.schema import memory_records as records
 
 _SHOWN = 50
+_TOLD_CHARACTERS = 300
 _LOOKED_AT = 500
 _RECALLED_TOKENS = 2000
 _SAID_ENOUGH = 0.8
@@ -209,9 +210,10 @@ class MemoryInChat:
 
 
 def shown(version: MemoryVersion) -> Mapping[str, Any]:
-    """A record as a user is told of it."""
+    """A record as a user is told of it: a long one by its beginning."""
+    text = version.content.text
     return {
-        "text": version.content.text,
+        "text": text if len(text) <= _TOLD_CHARACTERS else f"{text[:_TOLD_CHARACTERS]}…",
         "kind": version.kind,
         "since": version.created_at.date().isoformat(),
         "id": version.id,

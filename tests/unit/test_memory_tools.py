@@ -115,6 +115,10 @@ async def test_it_tells_what_is_remembered_of_the_asker_and_of_nobody_else(chat:
     assert f"- I like tea. (preference since {preference['since']}, version 1, {preference['id']})" in told.content
     assert city not in told.content
     assert [each["text"] for each in (await chat.call(RECALL_MEMORY, topic="tea")).value] == ["I like tea."]
+    await chat.put(*(f"Novel {number}. " + "word " * 1500 for number in range(60)))
+    much = await chat.call(RECALL_MEMORY)
+    assert len(much.value) == 50
+    assert len(much.content) < 25_000
     administrator = chat.of(ADMIN)
     await administrator.says("What do you know about me?")
     assert (await administrator.call(RECALL_MEMORY)).value == []
