@@ -70,9 +70,15 @@ class Extractor:
         """See ``Extracts``: each with the trust ``stated``, its kind, and its slot where a user has one of that."""
         if len(message) > MAX_MESSAGE or _PERHAPS.search(message) is None:
             return []
-        found = (say(clause) for clause in own_clauses(message, (source.text for source in sources)))
-        kept = list(dict.fromkeys(said for said in found if said is not None))
+        kept = _said(message)
+        if kept and sources:
+            kept = _said(message, [source.text for source in sources])
         return [stated(principal, said, run_id) for said in kept[:MAX_DRAFTS]]
+
+
+def _said(message: str, read: Sequence[str] = ()) -> list[Said]:
+    found = map(say, own_clauses(message, read))
+    return list(dict.fromkeys(said for said in found if said is not None))
 
 
 def stated(principal: Principal, said: Said, run_id: str | None) -> Draft:
