@@ -159,8 +159,10 @@ class AnswerCache:
         await self._index.tend()
 
     async def aclose(self) -> None:
-        """Write what was learnt."""
-        await self._learning.save_all()
+        """Write what was learnt; what cannot be written is lost with the process."""
+        for tenant in self._learning.unwritten:
+            with _harmless("what was learnt could not be written"):
+                await self._learning.save(tenant)
 
     async def _decide(self, scope: Scope, question: str, search: Search | None) -> Consulted:
         asked = Consulted(scope=scope, question=question)

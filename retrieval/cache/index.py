@@ -31,6 +31,9 @@ Vector = Any
 """Floats, shape ``(dimension,)``."""
 
 _AT_ONCE = 100
+_BATCHES = 10
+"""Batches of a tenant that are written in one go: the others' turn comes before the rest."""
+
 _UNWRITTEN = 1000
 """Entries searched in memory until they are written; of more of them the oldest are found once they are."""
 
@@ -135,7 +138,7 @@ class AnswerIndex:
         query = select(entries.c.id, entries.c.scope, entries.c.question).where(
             entries.c.tenant == tenant, self._unindexed()
         )
-        while True:
+        for _ in range(_BATCHES):
             async with self._database.read() as connection:
                 rows = (await connection.execute(query.limit(_AT_ONCE))).all()
             if not rows:

@@ -97,10 +97,10 @@ class Learning:
             if pending and (len(pending.lessons) >= _LESSONS or time.monotonic() - pending.since >= _SECONDS):
                 await self.save(each)
 
-    async def save_all(self) -> None:
-        """Write everything that was learnt."""
-        for tenant in list(self._pending):
-            await self.save(tenant)
+    @property
+    def unwritten(self) -> list[str]:
+        """The tenants of which something was learnt that is not written yet."""
+        return list(self._pending)
 
     async def save(self, tenant: str) -> None:
         """Write what was learnt of a tenant, and take over what others have written."""
