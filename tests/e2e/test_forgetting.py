@@ -174,6 +174,7 @@ async def _forget_everywhere(house: House) -> None:
     # One run goes on meanwhile: it is seen to when it has ended.
     waiting = asyncio.create_task(house.say(f"Wait: {SECRET}"))
     await house.script.reached.wait()
+    await house.service.services.runs.settled()
     assert (await client.delete(f"/v1/memory/{memory}")).status_code == 204
     assert {"runs", "erasures"} <= {*await house.holds("wasabi")}
     assert (await client.get(f"/v1/runs/{said}")).json()["answer"].count("[forgotten]") == 1

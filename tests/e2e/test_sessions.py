@@ -119,8 +119,9 @@ async def test_a_long_conversation_is_summed_up_expanded_exported_and_noted(
     assert SECRET in answer
     for number in range(8):
         await say(service, f"Number {number} has 12 sides, does it? " + "Well. " * 60, session)
-    while (await service.client.get(f"/v1/sessions/{session}")).json()["summary"] is None:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while (await service.client.get(f"/v1/sessions/{session}")).json()["summary"] is None:
+            await asyncio.sleep(0.01)
     body = (await service.client.get(f"/v1/sessions/{session}")).json()
     summary = body["summary"]
     assert summary["first_message"] == body["messages"][0]["id"]
