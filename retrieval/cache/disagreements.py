@@ -187,10 +187,10 @@ _OPPOSITES: Sequence[tuple[str, str]] = (
     ("on activate enable", "off deactivate disable"),
     ("on start begin play continue resume", "stop end pause quit halt"),
     (
-        "up louder increase raise higher maximum brighter brighten boost",
-        "down quieter softer decrease reduce lower minimum",
+        "up loud louder increase raise high higher maximum bright brighter brighten boost",
+        "down quiet quieter softer decrease reduce lessen low lower minimum",
     ),
-    ("up brighter brighten", "dim dimmer darker darken"),
+    ("up bright brighter brighten", "dim dimmer dark darker darken"),
     ("set add create make new insert put", "remove delete cancel clear erase drop unset"),
     ("open unlock unblock unmute unfreeze", "close shut lock block mute freeze silence"),
     ("buy purchase", "sell return refund"),
@@ -234,12 +234,18 @@ def _sides() -> Mapping[str, frozenset[tuple[int, int]]]:
 
 
 _SIDES = _sides()
+_REVERSING = _set("too less")
 
 
 @lru_cache(maxsize=16384)
 def _taken(question: str) -> frozenset[tuple[int, int]]:
-    """The sides that the question's words take."""
-    return frozenset(side for word in words(question) for side in _SIDES.get(word) or _SIDES.get(stem(word)) or ())
+    """The sides that the question's words take: "too loud" and "less loud" take that of "quieter"."""
+    said = words(question)
+    return frozenset(
+        (pair, 1 - side if before in _REVERSING else side)
+        for before, word in zip(("", *said), said, strict=False)
+        for pair, side in _SIDES.get(word) or _SIDES.get(stem(word)) or ()
+    )
 
 
 def _are_opposite(asked: str, kept: str) -> bool:

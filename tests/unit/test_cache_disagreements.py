@@ -25,6 +25,9 @@ APART = [
     ("opposites", "add milk to the list", "remove milk from the list"),
     ("opposites", "How do I activate my card?", "How do I deactivate my card?"),
     ("opposites", "the oldest order", "the newest order"),
+    ("opposites", "The screen is too bright", "Make the screen brighter"),
+    ("opposites", "My heater is too loud", "My heater should be louder"),
+    ("opposites", "Make the picture less bright", "Make the picture bright"),
 ]
 ALIKE = [
     ("How long may I return headphones?", "how long may I return headphones, please"),
@@ -35,6 +38,8 @@ ALIKE = [
     ("Where is my parcel?", "Where's my parcel"),
     ("Is there a store in Cork?", "is there a store in cork"),
     ("Order 1,000 pens", "Order 1.000 pens"),
+    ("The fan is too loud", "this fan is too loud"),
+    ("The fan is too loud", "make the fan quieter"),
     ("Wo ist mein Paket?", "wo ist mein paket"),
     ("", ""),
 ]
