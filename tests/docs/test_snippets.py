@@ -17,6 +17,7 @@ PAGES = (
     "durability.md",
     "webhooks.md",
     "memory.md",
+    "shop-memory-and-cache.md",
     "conversations.md",
 )
 
@@ -26,6 +27,7 @@ PAGES = (
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
     share_models(tmp_path / ".cairn")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = run_page((ROOT / "docs" / name).read_text(encoding="utf-8"), tmp_path)
     assert {block.kind for block in done} >= {"file", "run", "serve", "output"}
 
