@@ -16,19 +16,24 @@ _SPARE = 50
 """A full cache makes room for this many more than it must, or for a hundredth of its size, so that it seldom has to."""
 
 
+_RECOUNTED = 200
+"""Entries that a process adds before it counts again how many there are."""
+
+
 class Upkeep:
     """Deletes entries that are too old or too many, and counts."""
 
     def __init__(self, database: Database, max_entries: int) -> None:
         self._database = database
         self._max = max_entries
-        self._sizes: dict[str, int] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
 
     async def grew(self, tenant: str) -> None:
         """Note that an entry was added; make room if there are too many by now."""
-        size = self._sizes.get(tenant)
-        self._sizes[tenant] = await self.size(tenant) if size is None else size + 1
-        if self._sizes[tenant] > self._max:
+        known, added = self._sizes.get(tenant, (0, _RECOUNTED))
+        # Others add, too.
+        self._sizes[tenant] = (known + 1, added + 1) if added < _RECOUNTED else (await self.size(tenant), 0)
+        if self._sizes[tenant][0] > self._max:
             await self.evict(tenant)
 
     async def evict(self, tenant: str) -> int:
@@ -44,7 +49,7 @@ class Upkeep:
                 removed += await delete_entries(connection, tenant, found)
             if not found:
                 break
-        self._sizes[tenant] = size - removed
+        self._sizes[tenant] = size - removed, 0
         return removed
 
     async def expire(self, before: datetime) -> int:

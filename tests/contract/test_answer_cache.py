@@ -283,6 +283,10 @@ async def test_hostile_text_goes_in_and_comes_out_as_it_is(house: CacheHouse) ->
     again = (await house.ask(question)).answer
     assert again is not None
     assert (again.question, again.text) == (question, text)
+    for unkeepable in ("What is \x00?", "What is \ud800?"):  # by some databases, or by all
+        await house.keep(unkeepable, TEXT, "shoes")
+        await house.cache.explain(house.scope(), unkeepable)
+        assert (await house.ask("What is it?")).reason == "learning"
 
 
 async def test_an_answer_that_is_too_old_is_not_given_and_goes(house: CacheHouse) -> None:
