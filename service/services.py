@@ -374,8 +374,8 @@ def _all_tools(settings: Settings, searcher: "_Searcher", memory: Memory, furthe
     loaded = [tool for reference in settings.tools for tool in load_tools(reference).given]
     person = [hand_over_tool()] if settings.hand_over or settings.hand_over_below is not None else []
     servers = settings.mcp_servers()
-    built_in = [search_documents_tool(searcher), *remembered, *person]
-    return [*built_in, *load_entry_points().given, *loaded, *servers, *further]
+    own = [*load_entry_points().given, *loaded, *servers, *further]
+    return [search_documents_tool(searcher), *own, *person, *remembered]
 
 
 class _Searcher:

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 
-from models.extractive.answering import Answer, compose
+from models.extractive.answering import NOT_FOUND, Answer, compose
 from models.extractive.arguments import read_arguments
 from models.extractive.asking import ask_for, declines, earlier_requests
 from models.extractive.choice import Choice, ToolChooser
@@ -13,7 +13,7 @@ from models.extractive.phrasing import phrase
 from models.extractive.ranking import Ranked, embedded_text, preselect, rank
 from models.extractive.remembering import as_passages, asks_of_himself, remembered_answer
 from models.extractive.sentences import Sentence, quotable
-from models.extractive.smalltalk import small_talk
+from models.extractive.smalltalk import TOLD, small_talk, tells
 from models.extractive.vectors import Embed, VectorCache
 from models.extractive.wishes import acts
 from models.extractive.words import terms
@@ -91,6 +91,8 @@ class ExtractiveModel:
             return _told(f"{answer.text} {asked}" if answer.is_sure else asked)
         if not request.passages and not results and any(spec.name == SEARCH_TOOL for spec in request.tools):
             return [_call(SEARCH_TOOL, {"query": question}, 0, 1.0)]
+        if answer.text == NOT_FOUND and tells(question):
+            return _told(TOLD)
         return answer
 
     async def _choose(self, history: Sequence[Message], question: str, request: ModelRequest) -> Choice | None:

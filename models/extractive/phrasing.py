@@ -17,6 +17,7 @@ _RELEVANT_FIELDS = 3
 _ITEMS = 5
 _VALUE_CHARACTERS = 300
 _TEXT_WORDS = 80
+_LINES = 30
 _STATE_KEYS = frozenset({"status", "state"})
 _ISO_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _DATE_WITHIN = re.compile(r"\b\d{4}-\d{2}-\d{2}\b(?!T)")
@@ -44,6 +45,9 @@ def phrase(question: str, name: str, content: str) -> str:
 
 
 def _plain_text(name: str, content: str) -> str:
+    lines = [plain(line) for line in content.splitlines() if line.strip()]
+    if any(line.startswith("- ") for line in lines):
+        return "\n".join(lines[:_LINES]) + ("\n…" if len(lines) > _LINES else "")
     text = plain(content)
     failed = text.startswith(f"{name} failed: ")
     if failed:

@@ -16,6 +16,9 @@ _THANKS = re.compile(
     re.IGNORECASE,
 )
 _BYE = re.compile(r"^(?:good ?bye|bye(?: bye)?|see you(?: later)?|再见)[\s!.。！]*$", re.IGNORECASE)
+_TOLD = re.compile(
+    r"^(?:by the way,? |well,? |so,? )?(?:i|i['’](?:m|ve|d)|my|we|we['’]re|our|call me)\b[^?]{2,300}$", re.IGNORECASE
+)
 _SELF = re.compile(
     r"^(?:(?:hi|hello|hey)[,!.]? )?(?:who|what) are you\b|\bare you (?:a|an) (?:ai|bot|robot|human|person|chatbot"
     r"|language model|llm|real)|^what can (?:you|i ask you|you do)\b.{0,20}$|^how are you\b|^help[?!.]?$"
@@ -27,6 +30,14 @@ INTRODUCTION = (
     "I am Cairn's built-in extractive model: I answer with the documents' own sentences and say where they stand. "
     "I do not write freely as a language model does."
 )
+
+
+TOLD = "Thank you for telling me."
+
+
+def tells(text: str) -> bool:
+    """Whether somebody tells of himself and asks nothing."""
+    return _TOLD.match(text.strip()) is not None
 
 
 def small_talk(text: str, tools: Sequence[ToolSpec]) -> str | None:

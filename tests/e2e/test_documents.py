@@ -289,7 +289,13 @@ async def test_the_service_says_whether_it_is_ready_and_what_it_measures(service
 
 async def test_the_tools_show_their_schemas(service: LocalService) -> None:
     tools = (await service.client.get("/v1/tools")).json()["items"]
-    assert [tool["name"] for tool in tools] == ["search_documents", "recall_memory", "remember", "forget_memory"]
+    assert [tool["name"] for tool in tools] == [
+        "search_documents",
+        "recall_memory",
+        "remember",
+        "forget_memory",
+        "read_conversation",
+    ]
     assert tools[0]["parameters"]["required"] == ["query"]
     assert tools[0]["effect"] == "read"
 

@@ -230,3 +230,9 @@ async def test_concurrent_questions_do_not_mix(desk: Desk) -> None:
     assert {reply.text for reply in replies[::2]} == {replies[0].text}
     assert {reply.text for reply in replies[1::2]} == {replies[1].text}
     assert "Maren Holt" in replies[1].text
+
+
+async def test_whoever_tells_of_himself_is_thanked_and_whoever_asks_is_answered(desk: Desk) -> None:
+    assert await answer(desk, "I like my tea without sugar.") == "Thank you for telling me."
+    assert await answer(desk, "I lost my umbrella in Lisbon, what now?") == NOT_FOUND
+    assert "four weeks" in await answer(desk, "I want to know how long I may keep a book")

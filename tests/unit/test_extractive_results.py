@@ -85,6 +85,12 @@ def test_a_bracketed_number_in_a_result_is_not_a_citation() -> None:
     assert "[" not in told("?", {"text": "see [1] and [2, 3]"})
 
 
+def test_a_list_of_lines_keeps_its_lines_up_to_a_length() -> None:
+    told = phrase("What?", "recall", "Two things:\n- one  [1]\n- two")
+    assert told == "Two things:\n- one (1)\n- two"
+    assert phrase("What?", "recall", "\n".join(f"- {number}" for number in range(99))).endswith("- 29\n…")
+
+
 def test_a_huge_result_stays_short() -> None:
     assert len(told("?", {f"field {i}": "word " * 5_000 for i in range(500)})) < 3_000
     assert len(told("?", "word " * 50_000)) < 1_000
