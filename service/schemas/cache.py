@@ -62,7 +62,7 @@ class CacheExplanation(BaseModel):
     """What would be decided about a question now. Nothing is counted, learnt or deleted."""
 
     outcome: Literal["hit", "miss"]
-    reason: str = Field(description="Of a miss: a stable word (docs/sse.md, `cache.miss`); empty for a hit.")
+    reason: str = Field(description="Of a miss: a stable word (docs/semantic-cache.md); empty for a hit.")
     decided_by: DecidedBy | None = Field(description="Of a hit: `exact` for the same words.")
     score: float = Field(description="The probability that the best answer is right, as far as is known.")
     threshold: float = Field(description="What the score has to reach.")

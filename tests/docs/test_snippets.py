@@ -17,6 +17,7 @@ PAGES = (
     "durability.md",
     "webhooks.md",
     "memory.md",
+    "semantic-cache.md",
     "shop-memory-and-cache.md",
     "conversations.md",
 )
