@@ -11,13 +11,13 @@ from service.problems import ProblemError
 from service.routes.context import PrincipalDep, ServicesDep, needs
 from service.schemas.cache import (
     CacheExplanation,
+    CachePurge,
     CachePurged,
     CacheQuestion,
     CacheStatsBody,
     explanation_body,
     stats_body,
 )
-from service.schemas.fields import Name
 
 router = APIRouter(prefix="/v1/cache", route_class=IdempotentRoute, tags=["cache"])
 
@@ -50,11 +50,10 @@ async def explain_cache(body: CacheQuestion, services: ServicesDep, principal: P
 async def purge_cache(
     services: ServicesDep,
     principal: PrincipalDep,
-    collection: Annotated[Name | None, Query(description="Only those of this collection.")] = None,
-    entry_id: Annotated[Name | None, Query(description="Only this one.")] = None,
+    which: Annotated[CachePurge, Query()],
 ) -> CachePurged:
     """Delete answers that are kept: all of the tenant's, or those of which what is given holds.
 
     What was learnt of questions stays.
     """
-    return CachePurged(entries=await services.cache.purge(principal.tenant, collection, entry_id))
+    return CachePurged(entries=await services.cache.purge(principal.tenant, which.collection, which.entry_id))

@@ -28,6 +28,16 @@ class CacheStatsBody(BaseModel):
     )
 
 
+class CachePurge(BaseModel):
+    """Which answers are to be deleted: all, or those of which what is given holds."""
+
+    # A name that is misspelt must not come to mean all of them.
+    model_config = ConfigDict(extra="forbid")
+
+    collection: Name | None = Field(default=None, description="Only those of this collection.")
+    entry_id: Name | None = Field(default=None, description="Only this one.")
+
+
 class CacheQuestion(BaseModel):
     """A question that somebody might ask."""
 

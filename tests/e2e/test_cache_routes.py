@@ -109,7 +109,7 @@ async def test_the_cache_is_looked_at_and_emptied_within_its_tenant(desk: Desk) 
     assert await purged(admin) == 1
     assert not await desk.hits(admin)
     assert (await desk.call(other, "GET", "/cache")).json()["entries"] == 1
-    for wrong in ({"entry_id": "\x00"}, {"collection": "a/b"}, {"collection": ""}):
+    for wrong in ({"entry_id": "\x00"}, {"collection": "a/b"}, {"collection": ""}, {"colection": "default"}):
         assert (await desk.call(admin, "DELETE", "/cache", params=wrong)).status_code == 422
     assert await desk.hits(other)
 
