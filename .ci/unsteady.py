@@ -1,4 +1,4 @@
-"""Name the tests that failed; fail when they are too many for it to be the machine's fault, or none was run to its end."""
+"""Name the tests that failed; fail when they are too many for the machine to be at fault, or none ran to its end."""
 
 import sys
 from pathlib import Path

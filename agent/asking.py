@@ -5,9 +5,9 @@ from contextlib import aclosing
 from typing import Any
 
 from agent.collaborators import Collaborators, RunContext
-from agent.following import LeaderLost
-from agent.query import search_query
-from agent.replay import turn_of
+from agent.journal.replay import turn_of
+from agent.knowledge.following import LeaderLost
+from agent.knowledge.query import search_query
 from agent.state import RunState
 from memory.conversation.summary import SUMMARY
 from models.messages import ModelItem, ModelRequest, ToolSpec

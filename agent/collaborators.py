@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from agent.gate import Gatekeeper
-from agent.journal import Journal
+from agent.approvals.gate import Gatekeeper
+from agent.journal.journal import Journal
+from agent.journal.record import RunRecord
+from agent.journal.replay import Past
+from agent.knowledge.preparing import CacheUse, Preparation
 from agent.observer import Observer
-from agent.preparing import CacheUse, Preparation
-from agent.record import RunRecord
-from agent.replay import Past
 from agent.scratch import Scratches
 from agent.state import Limits
 from agent.subject_token import TokenSealer
-from agent.turn_context import Approvals
+from agent.tool_turn.context import Approvals
 from models.port import ChatModel
 from records.principal import Principal
 from tools.selection import ToolSelector

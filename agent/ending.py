@@ -8,14 +8,14 @@ from typing import Any
 import orjson
 import structlog
 
-from agent.encoding import RunEvent
 from agent.errors import RunTakenOver
 from agent.events import TERMINAL, RunCancelled, RunCompleted, RunFailed
 from agent.failures import run_failed
-from agent.journal import Claim, Outcome
-from agent.log import EventLog
-from agent.outcome import outcome
-from agent.record import RunRecord, RunStatus, RunStore
+from agent.journal.journal import Claim, Outcome
+from agent.journal.record import RunRecord, RunStatus, RunStore
+from agent.log.encoding import RunEvent
+from agent.log.log import EventLog
+from agent.log.outcome import outcome
 from models.messages import Message
 
 _log = structlog.get_logger("cairn.runs")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from agent import approval, idempotency
-from agent.deleting import SessionBusy
+from agent import idempotency
+from agent.approvals import approval
+from agent.erasing.sessions import SessionBusy
 from agent.errors import (
     AgentRunError,
     ModelNotOffered,
@@ -21,9 +22,9 @@ from agent.errors import (
     UsageLimitExceeded,
 )
 from agent.events import RunFailed
-from agent.lanes import LaneFull
-from agent.log import EventLogUnavailable
-from agent.record import RunNotFound
+from agent.journal.record import RunNotFound
+from agent.log.log import EventLogUnavailable
+from agent.queue.lanes import LaneFull
 from memory import errors as memory
 from memory.sessions import SessionNotFound
 from models import errors as model

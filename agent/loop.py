@@ -26,10 +26,10 @@ from agent.events import (
     TextDelta,
     UsageRecorded,
 )
-from agent.journal import Intent, Outcome, Transition
-from agent.preparing import Asked, Fresh, Looked, Prepared, milliseconds_since
-from agent.query import search_query
-from agent.replay import prepared_of, retrieved, spoken
+from agent.journal.journal import Intent, Outcome, Transition
+from agent.journal.replay import prepared_of, retrieved, spoken
+from agent.knowledge.preparing import Asked, Fresh, Looked, Prepared, milliseconds_since
+from agent.knowledge.query import search_query
 from agent.state import (
     Action,
     CallModel,
@@ -45,8 +45,8 @@ from agent.state import (
     after_tools,
     next_action,
 )
-from agent.tool_turn import ToolTurn
-from agent.turn_context import TurnContext
+from agent.tool_turn.context import TurnContext
+from agent.tool_turn.turn import ToolTurn
 from models.messages import Finish, Message, ToolCall
 from retrieval.documents import Source
 from tools.search import SEARCH_DOCUMENTS

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from agent.approvals import ApprovalStore
-from agent.claims import Claims
-from agent.encoding import RunEvent
+from agent.approvals.store import ApprovalStore
 from agent.ending import TerminalBody, exchange
 from agent.errors import RunStalled
 from agent.events import TERMINAL, RunCancelled
 from agent.failures import passes
+from agent.journal.record import RunRecord
+from agent.journal.replay import Past, effects
+from agent.log.encoding import RunEvent
 from agent.offer import Offer
-from agent.record import RunRecord
-from agent.replay import Past, effects
+from agent.queue.claims import Claims
 from agent.run import ActiveRun, Office, RunRequest, failed
 
 TAKEN_UP = 5

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from agent.errors import RunHasActed, RunNotOver
 from agent.idempotency import RequestKey
-from agent.journal import Journal
-from agent.record import RunRecord, RunStore
-from agent.replay import acted
+from agent.journal.journal import Journal
+from agent.journal.record import RunRecord, RunStore
+from agent.journal.replay import acted
 from agent.run import RunRequest
 from agent.starting import Starts
 from records.principal import Principal

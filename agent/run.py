@@ -17,19 +17,19 @@ from agent.ending import Endings, TerminalBody, exchange
 from agent.errors import RequestUnreadable, RunTakenOver, UsageLimitExceeded
 from agent.events import EventBody, RunCancelled, RunCompleted, RunFailed, RunStarted, TextDelta, ToolReturned
 from agent.failures import INTERNAL, classify, run_failed
-from agent.following import LeaderLost
-from agent.journal import Transition
-from agent.lanes import Lane, LaneLimits
-from agent.learning import Learner
-from agent.log import EventLog
+from agent.journal.journal import Transition
+from agent.journal.record import RunRecord
+from agent.journal.replay import Past, effects
+from agent.knowledge.following import LeaderLost
+from agent.knowledge.learning import Learner
+from agent.knowledge.preparing import CacheUse
+from agent.log.log import EventLog
+from agent.log.outlet import Outlet
+from agent.log.told import Told
 from agent.loop import AgentLoop
-from agent.outlet import Outlet
-from agent.preparing import CacheUse
-from agent.record import RunRecord
-from agent.replay import Past, effects
+from agent.queue.lanes import Lane, LaneLimits
+from agent.queue.turns import Turns
 from agent.state import Limits, RunState
-from agent.told import Told
-from agent.turns import Turns
 from memory.sessions import SessionStore
 from models.messages import Message
 from models.port import ChatModel
@@ -95,7 +95,7 @@ class RunSettings:
     """How runs are carried out; ``config_version`` stands for all settings that shape an answer.
 
     Attributes:
-        hand_over_below: A person replies where the model is less sure of its answer: see ``agent.doubt``.
+        hand_over_below: A person replies where the model is less sure of its answer: see ``agent.approvals.doubt``.
     """
 
     limits: Limits

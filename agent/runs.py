@@ -8,24 +8,24 @@ from functools import partial
 import structlog
 from pydantic import SecretStr
 
-from agent.approvals import ApprovalStore
-from agent.claims import Claims
+from agent.approvals.store import ApprovalStore
 from agent.collaborators import Collaborators
-from agent.dispatch import Dispatch
-from agent.encoding import RunEvent
 from agent.ending import Endings
 from agent.errors import RunTakenOver, ServiceStopping
 from agent.idempotency import RequestKey
-from agent.lanes import Lane, Lanes, LaneState
-from agent.learning import Learner
-from agent.log import EventLog
+from agent.journal.record import RunRecord, RunStore
+from agent.journal.replay import Past
+from agent.knowledge.learning import Learner
+from agent.log.encoding import RunEvent
+from agent.log.log import EventLog
 from agent.offer import Models, Offer
-from agent.queue import Queue
-from agent.record import RunRecord, RunStore
-from agent.replay import Past
+from agent.queue.claims import Claims
+from agent.queue.dispatch import Dispatch
+from agent.queue.lanes import Lane, Lanes, LaneState
+from agent.queue.queue import Queue
+from agent.queue.turns import Signals, Turns
 from agent.resuming import Resumption
 from agent.run import ActiveRun, Office, RunRequest, RunSettings
-from agent.turns import Signals, Turns
 from memory.sessions import SessionStore
 from records.ids import now
 from records.principal import Principal

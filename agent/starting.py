@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 from pydantic import SecretStr
 
 from agent.idempotency import KeyTaken, RequestKey
-from agent.record import RunStore
+from agent.journal.record import RunStore
 from agent.runs import RunRequest, Runs
 from records.principal import Principal
 

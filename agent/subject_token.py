@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import SecretStr
 
-from agent.signing import Signer, canonical
+from agent.approvals.signing import Signer, canonical
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

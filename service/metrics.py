@@ -6,7 +6,6 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from agent.dispatch import Dispatch
 from agent.events import (
     CacheHit,
     CacheMissed,
@@ -18,8 +17,9 @@ from agent.events import (
     ToolReturned,
     UsageRecorded,
 )
-from agent.lanes import LANES, Lanes
 from agent.observer import Stage
+from agent.queue.dispatch import Dispatch
+from agent.queue.lanes import LANES, Lanes
 from agent.webhooks.deliveries import Backlog
 from retrieval.cache.answers import Reason
 

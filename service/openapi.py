@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from agent.event_schema import event_schemas
+from agent.log.schema import event_schemas
 from service.problems import MEDIA_TYPE, Problem
 from service.schemas.documents import DocumentText
 from service.subject import MOST

@@ -8,36 +8,36 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from agent.answer_desk import AnswerDesk
-from agent.answers import CachedAnswers
-from agent.approvals import ApprovalStore
-from agent.autonomy import AutonomyGate, Patience, TrackRecord
-from agent.claims import Claims
+from agent.approvals.autonomy import AutonomyGate, Patience, TrackRecord
+from agent.approvals.doubt import DoubtedModels
+from agent.approvals.gate import PolicyGate
+from agent.approvals.signing import SecretError, Signer, read_secret, secret_of_folder
+from agent.approvals.store import ApprovalStore
+from agent.approvals.switches import Switches
 from agent.collaborators import Collaborators
-from agent.deleting import SessionDeletion
-from agent.doubt import DoubtedModels
-from agent.erasing import ConversationEraser
-from agent.erasing_answers import AnswerEraser
-from agent.exporting import SessionExport
-from agent.feedback import FeedbackStore, called_wrong
-from agent.following import Leaders
-from agent.gate import PolicyGate
+from agent.erasing.answers import AnswerEraser
+from agent.erasing.exporting import SessionExport
+from agent.erasing.forgotten import ConversationEraser
+from agent.erasing.sessions import SessionDeletion
 from agent.idempotency import Reservations
-from agent.learning import Learner
-from agent.log import EventLog, FileEventLog
-from agent.preparing import Preparation
-from agent.queue import Queue
-from agent.recalling import LongTermMemory
-from agent.record import RunStore
+from agent.journal.record import RunStore
+from agent.journal.stores import open_journal, open_run_store
+from agent.knowledge.answer_desk import AnswerDesk
+from agent.knowledge.answers import CachedAnswers
+from agent.knowledge.feedback import FeedbackStore, called_wrong
+from agent.knowledge.following import Leaders
+from agent.knowledge.learning import Learner
+from agent.knowledge.preparing import Preparation
+from agent.knowledge.recalling import LongTermMemory
+from agent.log.log import EventLog, FileEventLog
+from agent.queue.claims import Claims
+from agent.queue.queue import Queue
+from agent.queue.turns import NoSignals, Signals
 from agent.retrying import Retries
 from agent.runs import Runs, RunSettings
 from agent.scratch import Scratches
-from agent.signing import SecretError, Signer, read_secret, secret_of_folder
 from agent.starting import Starts
-from agent.stores import open_journal, open_run_store
 from agent.subject_token import TokenSealer
-from agent.switches import Switches
-from agent.turns import NoSignals, Signals
 from agent.webhooks.deliverer import Deliverer
 from agent.webhooks.deliveries import Deliveries
 from agent.webhooks.endpoints import Endpoints
@@ -303,9 +303,9 @@ async def _open_log(
         return
     from redis.asyncio import Redis
 
-    from agent.archive import SqlArchive
-    from agent.redis_log import RedisEventLog
-    from agent.redis_signals import Signals as RedisSignals
+    from agent.log.archive import SqlArchive
+    from agent.log.redis import RedisEventLog
+    from agent.queue.redis_signals import Signals as RedisSignals
 
     async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
         signals = RedisSignals(redis)

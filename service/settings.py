@@ -20,7 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from agent.lanes import LANES, Lane, LaneLimits
+from agent.queue.lanes import LANES, Lane, LaneLimits
 from agent.state import Limits
 from agent.webhooks.endpoints import Endpoint
 from memory.records import Kind

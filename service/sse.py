@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from sse_starlette import EventSourceResponse
 
-from agent.encoding import RunEvent
+from agent.log.encoding import RunEvent
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 

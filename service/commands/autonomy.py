@@ -14,8 +14,8 @@ import typer
 from service.commands.common import CommandError, DataDir, Json, on_database
 
 if TYPE_CHECKING:
-    from agent.autonomy import ToolReport
-    from agent.switches import Switch
+    from agent.approvals.autonomy import ToolReport
+    from agent.approvals.switches import Switch
     from records.database import Database
 
 app = typer.Typer(no_args_is_help=True, help="Stop tools at once, let them go on, and see how they do.")
@@ -35,7 +35,7 @@ def stop(
     """Let tools not be called any more, from the next call on. Calls that are being made come to their end."""
 
     async def set_switch(database: "Database") -> None:
-        from agent.switches import Switches
+        from agent.approvals.switches import Switches
 
         await Switches(database).stop(tenant=tenant, tool=tool, reason=reason, set_by=_user())
 
@@ -48,7 +48,7 @@ def resume(*, tool: ToolName = "*", tenant: Tenant = "*", data_dir: DataDir = No
     """Take a stop back: the one that was set with the same options."""
 
     async def lift(database: "Database") -> "tuple[bool, list[Switch]]":
-        from agent.switches import Switches
+        from agent.approvals.switches import Switches
 
         switches = Switches(database)
         return await switches.resume(tenant=tenant, tool=tool), list(await switches.all())
@@ -70,8 +70,8 @@ def report(
     """Show for each tool what people said to its proposals, and what is stopped."""
 
     async def read(database: "Database") -> "tuple[list[ToolReport], list[Switch]]":
-        from agent.autonomy import report as read_report
-        from agent.switches import Switches
+        from agent.approvals.autonomy import report as read_report
+        from agent.approvals.switches import Switches
 
         return list(await read_report(database, tenant)), list(await Switches(database).all())
 

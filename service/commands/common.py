@@ -34,7 +34,7 @@ def known_errors() -> tuple[type[Exception], ...]:
     """The errors whose message is fit for the user; imported only once one has been raised."""
     from sqlalchemy.exc import OperationalError
 
-    from agent.signing import SecretError
+    from agent.approvals.signing import SecretError
     from ingest.llama_readers import ReaderUnusable
     from models.errors import ModelError
     from records.database import DatabaseError

@@ -20,7 +20,7 @@ def answer_of(run_id: str, folded: Mapping[str, Any], effects: Sequence[str]) ->
 
     Args:
         run_id: The run.
-        folded: Its log, folded by ``agent.outcome``.
+        folded: Its log, folded by ``agent.log.outcome``.
         effects: The tools that have changed something, or may have, where it was cancelled.
     """
     match folded["status"]:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import SecretStr
 
-from agent.approval import ApprovalNotFound
+from agent.approvals.approval import ApprovalNotFound
 from agent.direct import DirectCall
 from agent.idempotency import RequestKey
-from agent.outcome import outcome
-from agent.record import RunNotFound
+from agent.journal.record import RunNotFound
+from agent.log.outcome import outcome
 from agent.runs import RunRequest
 from rails.message import check_message
 from records.principal import Principal, Scope

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from agent.approval import Approval, ApprovalDecided, ApprovalStatus, Decision
+from agent.approvals.approval import Approval, ApprovalDecided, ApprovalStatus, Decision
 from models.messages import ToolCall
 from records.principal import Principal
 from service.idempotency import IdempotentRoute

@@ -6,8 +6,8 @@ from sse_starlette import EventSourceResponse
 
 from agent.failures import status_of
 from agent.idempotency import RequestKey
-from agent.lanes import Lane
-from agent.outcome import outcome
+from agent.log.outcome import outcome
+from agent.queue.lanes import Lane
 from agent.runs import RunRequest
 from rails.message import check_message
 from records.principal import Principal

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query, Response
 from sse_starlette import EventSourceResponse
 
 from agent.failures import DEAD
-from agent.outcome import outcome
-from agent.record import RunRecord, RunStatus
+from agent.journal.record import RunRecord, RunStatus
+from agent.log.outcome import outcome
 from records.principal import Principal
 from service.idempotency import IdempotentRoute
 from service.openapi import EVENT_STREAM, problems

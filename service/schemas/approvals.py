@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.approval import Approval, ApprovalKind, ApprovalStatus, Verb
+from agent.approvals.approval import Approval, ApprovalKind, ApprovalStatus, Verb
 from service.schemas.fields import Metadata
 from service.schemas.sources import SourceBody
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.feedback import Feedback, RunVerdict
+from agent.knowledge.feedback import Feedback, RunVerdict
 
 
 class FeedbackRequest(BaseModel):

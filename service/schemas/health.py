@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from agent.lanes import Lane
+from agent.queue.lanes import Lane
 
 
 class Readiness(BaseModel):

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.lanes import Lane
-from agent.record import RunStatus
+from agent.journal.record import RunStatus
+from agent.queue.lanes import Lane
 from agent.webhooks.endpoints import MAX_URL
 from service.schemas.feedback import FeedbackBody
 from service.schemas.fields import Metadata, Name

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.approvals import (
+from agent.approvals.signing import Signer
+from agent.approvals.store import (
     Approval,
     ApprovalDecided,
     ApprovalForbidden,
@@ -22,7 +23,6 @@ from agent.approvals import (
     Decision,
     DecisionImpossible,
 )
-from agent.signing import Signer
 from records.database import Database
 from records.ids import now
 from records.principal import Principal

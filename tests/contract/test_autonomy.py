@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.approvals import ApprovalRequest, ApprovalStore, Decision
-from agent.autonomy import AutonomyGate, Patience, ToolReport, TrackRecord, exhausted, report
-from agent.gate import PolicyGate
-from agent.signing import Signer
-from agent.switches import Switches
+from agent.approvals.autonomy import AutonomyGate, Patience, ToolReport, TrackRecord, exhausted, report
+from agent.approvals.gate import PolicyGate
+from agent.approvals.signing import Signer
+from agent.approvals.store import ApprovalRequest, ApprovalStore, Decision
+from agent.approvals.switches import Switches
 from cairn import tool
 from models.messages import ToolCall
 from records.database import Database

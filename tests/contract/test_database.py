@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from agent.errors import RunTakenOver
-from agent.stores import open_run_store
+from agent.journal.stores import open_run_store
 from memory.sessions import SessionStore
 from models.messages import Message, ToolCall
 from records.database import MIGRATIONS, Database, DatabaseError, migrate

@@ -13,16 +13,16 @@ import orjson
 import pytest
 from sqlalchemy import select, update
 
-from agent.claims import Claims
-from agent.encoding import RunEvent
 from agent.events import RunCompleted
-from agent.journal import Intent, Transition
-from agent.lanes import LaneLimits
-from agent.log import FileEventLog
-from agent.record import RunRecord
+from agent.journal.journal import Intent, Transition
+from agent.journal.record import RunRecord
+from agent.journal.stores import open_journal
+from agent.log.encoding import RunEvent
+from agent.log.log import FileEventLog
+from agent.queue.claims import Claims
+from agent.queue.lanes import LaneLimits
+from agent.queue.turns import NoSignals
 from agent.resuming import TAKEN_UP
-from agent.stores import open_journal
-from agent.turns import NoSignals
 from models.scripted import ScriptedModel
 from records.database import Database
 from records.ids import now
@@ -226,7 +226,7 @@ POISONED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from tests.support.runs import own_stores, runs_over, shared_stores
-from agent.record import RunStore
+from agent.journal.record import RunStore
 
 class Poison:
     async def get(self, name):

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from agent.approval import Decision
-from agent.dispatch import QUEUED, Dispatch
+from agent.approvals.approval import Decision
 from agent.errors import RunTakenOver
-from agent.lanes import Lane, LaneFull, LaneLimits
+from agent.queue.dispatch import QUEUED, Dispatch
+from agent.queue.lanes import Lane, LaneFull, LaneLimits
+from agent.queue.turns import NoSignals, Signals
 from agent.run import RunRequest
-from agent.turns import NoSignals, Signals
 from cairn import tool
 from models.messages import ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem

@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 import pytest
 
-from agent.encoding import RunEvent, encode, reencode
 from agent.errors import RunTakenOver
 from agent.events import RunCancelled, RunCompleted, RunStarted, TextDelta
-from agent.log import EventLog, FileEventLog
-from agent.redis_log import RedisEventLog
-from agent.redis_signals import Signals
+from agent.log.encoding import RunEvent, encode, reencode
+from agent.log.log import EventLog, FileEventLog
+from agent.log.redis import RedisEventLog
+from agent.queue.redis_signals import Signals
 from tests.support.redis import reachable_redis
 
 RUN = "0193fd1c-7a2b-7c3d-8e4f-5a6b7c8d9e0f"

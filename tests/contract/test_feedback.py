@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.events import CacheHit
-from agent.feedback import FeedbackStore, complaints_to
-from agent.log import FileEventLog
+from agent.knowledge.feedback import FeedbackStore, complaints_to
+from agent.log.log import FileEventLog
 from records.database import Database
 from records.ids import new_id
 from records.principal import Principal

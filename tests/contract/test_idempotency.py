@@ -23,7 +23,7 @@ from agent.idempotency import (
     Reservation,
     Reservations,
 )
-from agent.record import RunRecord, RunStore
+from agent.journal.record import RunRecord, RunStore
 from records.database import Database
 from records.ids import now
 from records.principal import Principal

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from agent.claims import Claims
 from agent.errors import RunTakenOver
-from agent.journal import Intent, Journal, Outcome, Transition
-from agent.record import RunRecord
-from agent.stores import open_journal, open_run_store
+from agent.journal.journal import Intent, Journal, Outcome, Transition
+from agent.journal.record import RunRecord
+from agent.journal.stores import open_journal, open_run_store
+from agent.queue.claims import Claims
 from records.database import Database
 from records.ids import now
 from records.principal import Principal

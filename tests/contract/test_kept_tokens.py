@@ -6,11 +6,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
-from agent.claims import Claims
+from agent.approvals.signing import Signer
 from agent.idempotency import RequestKey
-from agent.record import RunRecord, RunStatus
-from agent.signing import Signer
-from agent.stores import open_run_store
+from agent.journal.record import RunRecord, RunStatus
+from agent.journal.stores import open_run_store
+from agent.queue.claims import Claims
 from agent.subject_token import TokenSealer
 from records.database import Database
 from records.ids import now

@@ -4,8 +4,8 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from agent.journal import Transition
-from agent.stores import open_journal, open_run_store
+from agent.journal.journal import Transition
+from agent.journal.stores import open_journal, open_run_store
 from records.database import Database
 from records.engine import make_engine
 from records.principal import Principal

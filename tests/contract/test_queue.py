@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, text, update
 
-from agent.claims import Claims
-from agent.journal import Transition
-from agent.lanes import LANES, Lane, LaneLimits, LaneState, Waiting, next_of
-from agent.queue import Depth, Queue, Room, _choices
-from agent.record import RunRecord
-from agent.stores import open_journal, open_run_store
+from agent.journal.journal import Transition
+from agent.journal.record import RunRecord
+from agent.journal.stores import open_journal, open_run_store
+from agent.queue.claims import Claims
+from agent.queue.lanes import LANES, Lane, LaneLimits, LaneState, Waiting, next_of
+from agent.queue.queue import Depth, Queue, Room, _choices
 from records.database import Database
 from records.ids import new_id, now
 from records.principal import Principal

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from agent.claims import Claims
-from agent.journal import Claim, Transition
-from agent.lanes import LANES
-from agent.queue import Queue, Room
-from agent.record import RunRecord
-from agent.stores import open_journal, open_run_store
+from agent.journal.journal import Claim, Transition
+from agent.journal.record import RunRecord
+from agent.journal.stores import open_journal, open_run_store
+from agent.queue.claims import Claims
+from agent.queue.lanes import LANES
+from agent.queue.queue import Queue, Room
 from agent.webhooks.endpoints import Endpoint, Endpoints
 from agent.webhooks.notices import Notices
 from memory.sessions import SessionStore

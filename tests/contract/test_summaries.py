@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from agent.deleting import SessionDeletion
-from agent.log import FileEventLog
+from agent.erasing.sessions import SessionDeletion
+from agent.log.log import FileEventLog
 from memory.conversation.summaries import KEPT, SummaryStore
 from memory.conversation.summary import Summary
 from memory.sessions import add_session, new_session

@@ -10,12 +10,12 @@ from sqlalchemy import bindparam, delete, exists, func, insert, select, text, up
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.archive import SqlArchive
-from agent.encoding import encode
 from agent.errors import RunTakenOver
 from agent.events import TextDelta
-from agent.journal import Intent, Transition
-from agent.stores import open_journal, open_run_store
+from agent.journal.journal import Intent, Transition
+from agent.journal.stores import open_journal, open_run_store
+from agent.log.archive import SqlArchive
+from agent.log.encoding import encode
 from records.clauses import Unconfined
 from records.database import Database
 from records.ids import now

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from agent.approval import Decision
+from agent.approvals.approval import Decision
 from tests.contract import test_dispatch
 from tests.contract.test_dispatch import Shop, dispatch, end_of, pay
 from tests.support.runs import ALICE, Bureau, terminals

@@ -9,14 +9,14 @@ import orjson
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agent.approval import ApprovalRequest
-from agent.approvals import ApprovalStore
-from agent.claims import Claims
+from agent.approvals.approval import ApprovalRequest
+from agent.approvals.signing import Signer
+from agent.approvals.store import ApprovalStore
 from agent.errors import RunTakenOver
-from agent.journal import Transition
-from agent.record import RunRecord
-from agent.signing import Signer
-from agent.stores import open_journal, open_run_store
+from agent.journal.journal import Transition
+from agent.journal.record import RunRecord
+from agent.journal.stores import open_journal, open_run_store
+from agent.queue.claims import Claims
 from agent.webhooks.deliveries import Deliveries
 from agent.webhooks.endpoints import Endpoint, Endpoints
 from agent.webhooks.notices import Notices

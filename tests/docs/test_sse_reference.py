@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from agent.events import TERMINAL, Citation, EventBody
-from agent.record import RunStatus
+from agent.journal.record import RunStatus
 from retrieval.documents import Source
 from tools.results import Effect, ToolFailure
 

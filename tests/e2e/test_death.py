@@ -13,8 +13,8 @@ import orjson
 import pytest
 from sqlalchemy import select
 
-from agent.approval import Decision
-from agent.outcome import outcome
+from agent.approvals.approval import Decision
+from agent.log.outcome import outcome
 from records.schema import runs
 from tests.support.dying_run import AFTER, BEFORE, Death, Ledger, bureau, follow
 from tests.support.everyones import everyones

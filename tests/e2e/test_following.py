@@ -1,4 +1,4 @@
-"""Equal questions at once: one is answered, the others follow; where it lets them down they are answered all the same."""
+"""Equal questions at once: one is answered, the others follow; where it lets them down they are still answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""What a user says of himself in one conversation is known in the next, corrected when he corrects it, and his alone."""
+"""What a user says of himself is known in the next conversation, corrected when he corrects it, and his alone."""
 
 from pathlib import Path
 from typing import Any

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
-from agent.approvals import Decision
+from agent.approvals.store import Decision
 from cairn import tool
 from models.messages import ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem

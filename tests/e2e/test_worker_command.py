@@ -16,8 +16,8 @@ import orjson
 import pytest
 from sqlalchemy import select
 
-from agent.encoding import RunEvent
-from agent.outcome import outcome
+from agent.log.encoding import RunEvent
+from agent.log.outcome import outcome
 from records.schema import runs
 from tests.support import provider
 from tests.support.everyones import everyones

@@ -11,9 +11,9 @@ import orjson
 import pytest
 from sqlalchemy import select, update
 
-from agent.approval import Decision
+from agent.approvals.approval import Decision
 from agent.errors import RunTakenOver
-from agent.journal import Transition
+from agent.journal.journal import Transition
 from models.scripted import ScriptedModel
 from records.ids import now
 from records.schema import runs

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from agent.event_schema import run_event_schema
+from agent.log.schema import run_event_schema
 from tests.golden.conftest import Golden
 from tests.support.golden import demands, operations, removals, resolved
 from tests.support.service import running_service

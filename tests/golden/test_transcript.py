@@ -7,7 +7,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from agent.event_schema import run_event_schema
+from agent.log.schema import run_event_schema
 from cairn import tool
 from models.messages import Finish, ToolCall, Usage
 from models.scripted import ScriptedModel, ScriptItem

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.lanes import LANES, Lane, LaneFull, LaneLimits, Lanes, Waiting, next_of
+from agent.queue.lanes import LANES, Lane, LaneFull, LaneLimits, Lanes, Waiting, next_of
 
 LIMITS = st.builds(
     LaneLimits,

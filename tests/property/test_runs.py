@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from agent.outcome import outcome
+from agent.log.outcome import outcome
 from cairn import ToolError, tool
 from models.errors import MalformedResponse, Transient
 from models.messages import Finish, ToolCall

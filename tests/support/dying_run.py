@@ -17,9 +17,9 @@ from typing import Any
 
 import structlog
 
-from agent.encoding import RunEvent
 from agent.events import EventBody
-from agent.journal import Claim, Transition
+from agent.journal.journal import Claim, Transition
+from agent.log.encoding import RunEvent
 from cairn import NOT_DONE, ToolContext, tool
 from models.messages import ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem

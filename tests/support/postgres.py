@@ -98,7 +98,8 @@ async def empty(database: Database) -> None:
         await connection.execute(across_tenants(text(f"TRUNCATE {tables}"), Crossing.UPKEEP))
 
 
-_ALONE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_OTHERS = "datname = current_database() AND pid <> pg_backend_pid()"
+_ALONE = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_OTHERS}"
 
 
 async def _administer(statement: str) -> None:

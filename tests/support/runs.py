@@ -9,27 +9,27 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from agent.approvals import ApprovalStore
-from agent.archive import SqlArchive
-from agent.claims import Claims
+from agent.approvals.gate import PolicyGate
+from agent.approvals.signing import Signer
+from agent.approvals.store import ApprovalStore
 from agent.collaborators import Collaborators
-from agent.encoding import RunEvent
 from agent.events import TERMINAL
-from agent.gate import PolicyGate
-from agent.lanes import LaneLimits
-from agent.log import EventLog, FileEventLog
+from agent.journal.record import RunStore
+from agent.journal.stores import open_journal, open_run_store
+from agent.knowledge.preparing import Preparation
+from agent.log.archive import SqlArchive
+from agent.log.encoding import RunEvent
+from agent.log.log import EventLog, FileEventLog
+from agent.log.redis import RedisEventLog
 from agent.observer import NoObserver
-from agent.preparing import Preparation
-from agent.queue import Queue
-from agent.record import RunStore
-from agent.redis_log import RedisEventLog
-from agent.redis_signals import Signals as RedisSignals
+from agent.queue.claims import Claims
+from agent.queue.lanes import LaneLimits
+from agent.queue.queue import Queue
+from agent.queue.redis_signals import Signals as RedisSignals
+from agent.queue.turns import NoSignals, Signals
 from agent.runs import RunRequest, Runs, RunSettings
-from agent.signing import Signer
 from agent.state import Limits
-from agent.stores import open_journal, open_run_store
 from agent.subject_token import TokenSealer
-from agent.turns import NoSignals, Signals
 from agent.webhooks.notices import Notices
 from memory.sessions import SessionStore
 from models.port import ChatModel

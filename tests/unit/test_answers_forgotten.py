@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from agent.erasing_answers import AnswerEraser
+from agent.erasing.answers import AnswerEraser
 from memory.erasing import Erasure
 from records.database import Database
 from records.ids import new_id, now

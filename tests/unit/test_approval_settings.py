@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from agent.signing import SecretError
+from agent.approvals.signing import SecretError
 from service.services import open_signer
 from service.settings import RetrievalSettings, Settings
 from tools.policy import Rule

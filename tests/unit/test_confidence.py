@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessageChunk
 
-from agent.approval import Decision
-from agent.encoding import RunEvent
+from agent.approvals.approval import Decision
+from agent.log.encoding import RunEvent
 from cairn import tool
 from models.confidence import token_logprobs
 from models.messages import ModelRequest, ToolCall, ToolSpec

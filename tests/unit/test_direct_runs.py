@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from agent.approval import Decision
+from agent.approvals.approval import Decision
 from agent.direct import DirectCall
-from agent.outcome import outcome
+from agent.log.outcome import outcome
 from agent.runs import RunRequest
 from records.principal import Principal
 from tests.support.runs import ALICE, Bureau, opened_runs

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from agent.doubt import HandingOver
+from agent.approvals.doubt import HandingOver
 from models.confidence import TokenLogprob, typical
 from models.messages import Finish, Message, ModelItem, ModelRequest, ToolCall, ToolSpec
 from models.scripted import ScriptedModel, ScriptItem

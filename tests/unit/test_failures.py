@@ -9,9 +9,11 @@ from types import ModuleType
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from agent import approval, failures, record
 from agent import errors as agent_errors
+from agent import failures
+from agent.approvals import approval
 from agent.failures import DISK_FULL, FAILURES, INTERNAL, Failure, classify, run_failed, status_of
+from agent.journal import record
 from memory import sessions
 from models import errors as model_errors
 from retrieval import catalog, changes

@@ -5,9 +5,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agent.approval import Decision, DecisionImpossible
-from agent.encoding import RunEvent
-from agent.outcome import outcome
+from agent.approvals.approval import Decision, DecisionImpossible
+from agent.log.encoding import RunEvent
+from agent.log.outcome import outcome
 from models.messages import ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem
 from tests.support.runs import ALICE, Bureau, opened_runs, terminals

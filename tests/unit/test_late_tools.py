@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.approval import Decision
-from agent.outcome import outcome
+from agent.approvals.approval import Decision
+from agent.log.outcome import outcome
 from agent.run import RunRequest
 from cairn import tool
 from models.messages import ModelRequest, ToolCall

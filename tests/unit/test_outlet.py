@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.events import Citation, EventBody, RunCancelled, TextDelta
-from agent.log import FileEventLog
-from agent.outlet import Outlet, merged
+from agent.log.log import FileEventLog
+from agent.log.outlet import Outlet, merged
 
 RUN = "0193fd1c-7a2b-7c3d-8e4f-5a6b7c8d9e0f"
 MARK = Citation(label=1, start=0, end=1, document_id="d", version="v")

@@ -9,11 +9,11 @@ from sqlalchemy import update
 
 from agent.direct import DirectCall
 from agent.errors import RequestUnreadable
-from agent.outcome import outcome
+from agent.journal.stores import open_journal
+from agent.log.outcome import outcome
 from agent.retrying import Retries
 from agent.run import RunRequest
 from agent.starting import Starts
-from agent.stores import open_journal
 from records.schema import runs
 from tests.support.runs import ALICE, opened_runs, terminals
 

@@ -11,12 +11,12 @@ import orjson
 import pytest
 from sqlalchemy import select, update
 
-from agent.encoding import RunEvent
 from agent.events import EventBody, RunCancelled, RunCompleted, RunFailed, RunStarted, TextDelta
-from agent.log import FileEventLog
-from agent.outcome import outcome
-from agent.record import RunRecord
-from agent.replay import effects
+from agent.journal.record import RunRecord
+from agent.journal.replay import effects
+from agent.log.encoding import RunEvent
+from agent.log.log import FileEventLog
+from agent.log.outcome import outcome
 from cairn import tool
 from models.messages import Message, ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem

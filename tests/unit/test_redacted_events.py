@@ -2,9 +2,9 @@
 
 import orjson
 
-from agent.encoding import RunEvent, encode
+from agent.erasing.redacting import redacted
 from agent.events import AnswerRestarted, Citation, EventBody, RunCompleted, TextDelta, ToolCalled
-from agent.redacting import redacted
+from agent.log.encoding import RunEvent, encode
 from memory.redaction import MARKER, Redaction
 
 SECRET = "I like marzipan"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from agent.approval import Decision
+from agent.approvals.approval import Decision
 from cairn import NOT_DONE, NotDone, ToolContext, ToolError, tool
 from models.messages import ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem

@@ -8,11 +8,11 @@ import pytest
 
 from agent.errors import RunHasActed, RunNotOver
 from agent.idempotency import RequestKey
-from agent.record import RunNotFound
+from agent.journal.record import RunNotFound
+from agent.journal.stores import open_journal
 from agent.retrying import Retries, authority
 from agent.runs import RunRequest
 from agent.starting import Starts
-from agent.stores import open_journal
 from cairn import ToolContext, tool
 from models.messages import ModelRequest, ToolCall
 from models.scripted import ScriptedModel, ScriptItem

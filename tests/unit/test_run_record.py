@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.record import RunStore
+from agent.journal.record import RunStore
 from records.database import Database
 from records.principal import LOCAL, Principal
 

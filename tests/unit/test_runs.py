@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from agent.errors import ServiceStopping
-from agent.record import RunNotFound
+from agent.journal.record import RunNotFound
 from agent.runs import RunRequest
 from cairn import tool
 from memory.sessions import SessionNotFound

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from agent.deleting import SessionBusy, SessionDeletion
-from agent.log import EventLog
+from agent.erasing.sessions import SessionBusy, SessionDeletion
+from agent.log.log import EventLog
 from memory.sessions import SessionNotFound
 from models.scripted import ScriptedModel
 from records.principal import Principal

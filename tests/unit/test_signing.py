@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.signing import SecretError, Signer, canonical, digest, read_secret, secret_of_folder
+from agent.approvals.signing import SecretError, Signer, canonical, digest, read_secret, secret_of_folder
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -66,7 +66,7 @@ def test_a_folder_keeps_the_secret_that_was_made_once_and_shows_it_to_nobody_els
 async def test_processes_that_make_it_at_once_get_the_same(tmp_path: Path) -> None:
     # Each waits for the go, so that they come as close together as they can.
     code = (
-        "import sys; from pathlib import Path; from agent.signing import secret_of_folder\n"
+        "import sys; from pathlib import Path; from agent.approvals.signing import secret_of_folder\n"
         "print('ready', flush=True); sys.stdin.readline(); print(secret_of_folder(Path(sys.argv[1])).hex())"
     )
     pipe = asyncio.subprocess.PIPE

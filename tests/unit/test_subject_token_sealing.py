@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from agent.signing import Signer
+from agent.approvals.signing import Signer
 from agent.subject_token import TokenSealer
 from tools.results import NOT_DONE, ToolResult
 from tools.withheld import withheld

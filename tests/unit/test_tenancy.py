@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import agent.postgres
-import agent.sqlite
+import agent.journal.postgres
+import agent.journal.sqlite
 from records.clauses import Unconfined, confine
 from records.schema import metadata
 from records.tenancy import Crossing, owners
@@ -132,24 +132,24 @@ CROSSINGS = {
     "SCHEMA": {"records/database.py: _create", "records/migrations/env.py"},
     "IDENTITY": {"records/keys.py: find", "records/keys.py: any"},
     "CLAIMS": {
-        "agent/approvals.py: of_run",
-        "agent/approvals.py: waits",
-        "agent/claims.py: asked_to_cancel",
-        "agent/claims.py: keep",
-        "agent/claims.py: orphans",
-        "agent/claims.py: take",
-        "agent/queue.py: _take",
-        "agent/queue.py: depths",
-        "agent/queue.py: put_back",
-        "agent/queue.py: restore",
-        "agent/queue.py: states",
-        "agent/record.py: unsealed",
+        "agent/approvals/store.py: of_run",
+        "agent/approvals/store.py: waits",
+        "agent/queue/claims.py: asked_to_cancel",
+        "agent/queue/claims.py: keep",
+        "agent/queue/claims.py: orphans",
+        "agent/queue/claims.py: take",
+        "agent/queue/queue.py: _take",
+        "agent/queue/queue.py: depths",
+        "agent/queue/queue.py: put_back",
+        "agent/queue/queue.py: restore",
+        "agent/queue/queue.py: states",
+        "agent/journal/record.py: unsealed",
         "agent/webhooks/deliveries.py: claim",
     },
     "UPKEEP": {
-        "agent/approvals.py: expire",
-        "agent/deleting.py: expire",
-        "agent/deleting.py: tend",
+        "agent/approvals/store.py: expire",
+        "agent/erasing/sessions.py: expire",
+        "agent/erasing/sessions.py: tend",
         "agent/idempotency.py: purge",
         "agent/webhooks/deliveries.py: backlog",
         "agent/webhooks/deliveries.py: purge",
@@ -165,8 +165,8 @@ CROSSINGS = {
         "retrieval/outbox.py: serialize",
     },
     "OPERATOR": {
-        "agent/autonomy.py: report",
-        "agent/switches.py: all",
+        "agent/approvals/autonomy.py: report",
+        "agent/approvals/switches.py: all",
         "agent/webhooks/deliveries.py: list",
         "agent/webhooks/deliveries.py: retry",
         "agent/webhooks/deliveries.py: turn_on",
@@ -203,7 +203,7 @@ def test_what_is_written_straight_to_the_driver_names_its_tenant() -> None:
     known = owners(metadata)
     raw = [
         text
-        for module in (agent.postgres, agent.sqlite)
+        for module in (agent.journal.postgres, agent.journal.sqlite)
         for name, text in vars(module).items()
         # With a brace it is a part of others.
         if name.startswith("_") and name.isupper() and isinstance(text, str) and "{" not in text

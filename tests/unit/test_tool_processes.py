@@ -15,7 +15,7 @@ import uvloop
 from cairn import ToolResult, tool
 from tests.support import wild_tools
 from tests.support.context import CONTEXT
-from tests.support.wild_tools import SECONDS, Item
+from tests.support.wild_tools import Item
 from tools.errors import ToolDefinitionError
 from tools.loading import load_tools
 from tools.toolset import coerce

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from agent.approval import Decision
+from agent.approvals.approval import Decision
 from agent.runs import RunRequest
 from agent.webhooks.deliveries import Deliveries
 from agent.webhooks.endpoints import Endpoint, Endpoints

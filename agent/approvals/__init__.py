@@ -1,0 +1,1 @@
+"""What a run may not do by itself: judged, asked of a person, decided, signed."""

@@ -1,0 +1,1 @@
+"""What a run has done and is about to do, in the database."""

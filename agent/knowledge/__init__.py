@@ -1,0 +1,1 @@
+"""What a run knows before its model is asked, and what is learnt from it after."""

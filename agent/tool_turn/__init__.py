@@ -1,0 +1,1 @@
+"""The tool calls of one turn of the model."""
