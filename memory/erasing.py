@@ -18,11 +18,15 @@ from sqlalchemy.exc import DBAPIError
 from memory.records import MemoryVersion
 from memory.redaction import SHORTEST, Redaction
 from records.database import Database
+from records.engine import BUSY
 from records.schema import erasures as table
 from records.tenancy import Crossing, across_tenants
 
 _YOURS = {"i": "you", "i'm": "you're", "i’m": "you’re", "am": "are", "my": "your", "mine": "yours", "me": "you"}
 _TO_HIM = re.compile(r"\b(?:I['’]m|I|am|my|mine|me)\b", re.IGNORECASE)
+
+_PATIENCE = 1000
+"""Milliseconds that a write-back waits for those who read."""
 
 _log = structlog.get_logger("cairn.memory")
 
@@ -92,8 +96,9 @@ class Erasures:
         async with self._erasing:
             async with self._database.read() as connection:
                 rows = (await connection.execute(query)).all()
-            for row in rows:
-                await self._done(_erasure(row))
+            done = [await self._done(_erasure(row)) for row in rows]
+        if any(done):
+            await write_back(self._database)
 
     async def _done(self, erasure: Erasure) -> bool:
         done = True
@@ -107,7 +112,6 @@ class Erasures:
             async with self._database.statement() as connection:
                 mine = (table.c.tenant == erasure.tenant, table.c.id == erasure.id)
                 await connection.execute(delete(table).where(*mine))
-            await write_back(self._database)
         return done
 
 
@@ -132,8 +136,13 @@ async def write_back(database: Database) -> None:
     if database.dialect != "sqlite":
         return
     try:
-        async with database.read() as connection:
-            await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Nobody of this process writes meanwhile, and whoever reads holds it up no longer than that.
+        async with database.statement() as connection:
+            await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_PATIENCE}")
+            try:
+                await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY}")
     except DBAPIError as error:
         _log.warning("what was forgotten is in the database's log until it is written back", exc_info=error)
 

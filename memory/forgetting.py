@@ -68,8 +68,8 @@ async def forget_subject(store: MemoryStore, principal: Principal, subject: Subj
 async def _erasing(store: MemoryStore, principal: Principal) -> AsyncIterator[Operation]:
     async with operation(store.database, principal.tenant, store.clock) as work:
         yield work
-    await write_back(store.database)
     await store.erasures.carry_out(principal.tenant, work.id)
+    await write_back(store.database)
 
 
 async def _erase(

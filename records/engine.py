@@ -16,6 +16,8 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "p
 _SQLITE_CONNECTIONS = 15
 _POSTGRES_CONNECTIONS = 16
 _IDLE_SECONDS = 5.0
+BUSY = 5000
+"""Milliseconds that a connection to SQLite waits for another process that writes."""
 
 EXCLUSIVELY = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(426836062830)"}
 """How a transaction that changes the schema begins: one process does while the others wait. SQLite's driver would not
@@ -102,7 +104,7 @@ def _configure_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> No
     cursor = connection.cursor()
     # WAL lets readers go on while one writes; NORMAL keeps every commit through a killed process. Of what is deleted
     # nothing is left in the pages of the file.
-    pragmas = ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "foreign_keys=ON", "secure_delete=ON")
+    pragmas = ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY}", "foreign_keys=ON", "secure_delete=ON")
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

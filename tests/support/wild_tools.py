@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from cairn import ToolContext, ToolError, tool
 
-SECONDS = 1.0
+SECONDS = 4.0
 
 
 class Item(BaseModel):
