@@ -156,6 +156,7 @@ class MemoryIndex:
                     "version": str(version.version),
                     "acl": _marks(version),
                 },
+                keeps_text=False,
             )
             for version, vector in zip(active, vectors, strict=True)
         ]

@@ -55,7 +55,8 @@ class _Entry:
 
     def point(self, entry_id: str) -> Point:
         payload = {"tenant": self.tenant, "collection": COLLECTION, "document_id": entry_id, "version": ""}
-        return Point(id=entry_id, vector=self.vector, text=self.question, payload={**payload, "acl": [self.scope]})
+        marked = {**payload, "acl": [self.scope]}
+        return Point(id=entry_id, vector=self.vector, text="", payload=marked, keeps_text=False)
 
 
 class AnswerIndex:

@@ -135,7 +135,7 @@ def _point_id(value: str) -> str:
 
 def _encoded(point: Point) -> bytes:
     payload = dict(point.payload)
-    if payload.get("text") != point.text:
+    if point.keeps_text and payload.get("text") != point.text:
         payload[TEXT_FIELD] = point.text
     try:
         return orjson.dumps(payload)

@@ -32,12 +32,15 @@ class Point:
         vector: ``dimension`` finite floats.
         text: What BM25 indexes (the store tokenizes it in the index's language).
         payload: JSON; holds ``tenant``, ``collection``, ``document_id``, ``version``, ``acl`` and the chunk's fields.
+        keeps_text: Whether the store keeps the text as well, so that the point can be written anew from what it reads;
+            without it nothing that was said stands in the store's files.
     """
 
     id: str
     vector: Sequence[float]
     text: str
     payload: Mapping[str, Any]
+    keeps_text: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

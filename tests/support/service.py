@@ -44,7 +44,8 @@ class LocalService:
 async def running_service(
     data_dir: Path, *, model: ChatModel | None = None, tools: Sequence[Any] = (), **settings: Any
 ) -> AsyncIterator[LocalService]:
-    """Serve on a free port until the block ends."""
+    """Serve on a free port until the block ends. Unless the settings say otherwise no answer is drawn to be checked."""
+    settings.setdefault("cache", {"shadow": 0.0})
     share_models(data_dir)
     metrics = Metrics()
     given = Settings(data_dir=data_dir, **settings)
@@ -115,8 +116,9 @@ def cairn(*arguments: str, env: dict[str, str] | None = None, **options: Any) ->
 
 
 def environment(further: dict[str, str] | None = None) -> dict[str, str]:
-    """What a command of a test sees of the environment."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", **(further or {})}
+    """What a command of a test sees of the environment. No answer is drawn to be checked, as in ``running_service``."""
+    fixed = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", "CAIRN_CACHE__SHADOW": "0"}
+    return {**os.environ, **fixed, **(further or {})}
 
 
 @contextmanager
