@@ -5,6 +5,8 @@ the leader turns out to do more than to answer from documents, or comes to no an
 itself.
 """
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -15,6 +17,7 @@ from agent.log.log import EventLog
 from models.messages import Finish, ModelItem
 from retrieval.documents import Source
 
+_REMEMBERED = 256
 _PART_OF_AN_ANSWER = frozenset({"run.started", "cache.miss", "citation", "usage"})
 
 
@@ -23,21 +26,44 @@ class LeaderLost(Exception):
 
 
 class Leaders:
-    """Which run of this process is finding the answer to which question."""
+    """Which run of this process is finding the answer to which question.
+
+    Attributes:
+        moment: Goes up as answers are found.
+    """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._leading: dict[Hashable, str] = {}
+        self._keeping: dict[str, asyncio.Task[None]] = {}
+        self._kept: OrderedDict[Hashable, int] = OrderedDict()
+        self.moment = 0
 
     def lead(self, question: Hashable, run_id: str) -> str | None:
         """The run that finds the answer already; else this one does, and the answer is None."""
         leader = self._leading.setdefault(question, run_id)
         return None if leader == run_id else leader
 
+    def keeping(self, run_id: str, task: asyncio.Task[None]) -> None:
+        """The run has ended, and its answer is being kept by this task."""
+        self._keeping[run_id] = task
+
     def done(self, run_id: str) -> None:
-        """The run has ended, or is to be followed no more."""
+        """The run has ended and its answer is kept, if it is to be; or it is to be followed no more."""
+        self._keeping.pop(run_id, None)
         for question in [key for key, leader in self._leading.items() if leader == run_id]:
             del self._leading[question]
+            self.moment += 1
+            self._kept[question] = self.moment
+            if len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+
+    async def kept_since(self, question: Hashable, moment: int) -> bool:
+        """Whether an answer was kept after that moment; waits for one that is just being kept."""
+        keeping = self._keeping.get(self._leading.get(question, ""))
+        if keeping is not None:
+            await asyncio.wait([keeping])
+        return keeping is not None or self._kept.get(question, 0) > moment
 
     async def stream(self, leader: str, sources: Sequence[Source]) -> AsyncGenerator[ModelItem, None]:
         """What the leader answers from these sources, from its beginning, as it answers it.

@@ -191,8 +191,10 @@ class Preparation:
             self.done(run_id)
             return
         learning = self._answers.passed(looked) if fresh is None else self._answers.keep(looked, fresh)
-        task = asyncio.ensure_future(learning)
+        task = asyncio.create_task(learning)
         self._learning.add(task)
+        if self._leaders is not None:
+            self._leaders.keeping(run_id, task)
         task.add_done_callback(self._learning.discard)
         task.add_done_callback(lambda _: self.done(run_id))
 
@@ -233,7 +235,13 @@ class Preparation:
         if not asked.alone:
             reason = "the question stands in a conversation"
             return Looked(missed=CacheMissed(reason="conversation", decision=(reason,)))
-        return await self._answers.look_up(asked, search)
+        moment = self._leaders.moment if self._leaders is not None else 0
+        looked = await self._answers.look_up(asked, search)
+        if self._leaders is None or looked is None or looked.question is None:
+            return looked
+        if await self._leaders.kept_since(looked.question, moment):
+            looked = await self._answers.look_up(asked, search)
+        return looked
 
 
 class _Once:
