@@ -302,8 +302,13 @@ class Runs:
 
     async def _again(self, run: ActiveRun) -> None:
         """Take up a run again that this process has just let go of."""
-        if run.begins_anew:
-            await self._claims.give_up(run.record.claim)
+        try:
+            if run.begins_anew:
+                await self._claims.give_up(run.record.claim)
+            else:
+                await self._claims.rest(run.record.claim)
+        except Exception as error:  # noqa: BLE001 - then it is taken up once more, for nothing
+            _log.error("it could not be noted that the run rests", exc_info=error, run_id=run.record.id)
         await self._attempt(run.record.id)
 
     async def _attempt(self, run_id: str) -> None:
@@ -317,7 +322,9 @@ class Runs:
         async with self._taking:
             if run_id in self._running or self._closing:
                 return
-            if await self._approvals.waits(run_id) and not await self._claims.asked_to_cancel([run_id]):
+            if await self._approvals.waits(run_id) and not (
+                await self._claims.asked_to_cancel([run_id]) or await self._claims.untold(run_id)
+            ):
                 return
             record = await self._claims.take(run_id)
             if record is not None:

@@ -128,6 +128,8 @@ class Judge:
         call = self._again(check, step.intent["arguments"])
         if isinstance(call, ToolResult):
             return _impossible(step, call)
+        if asked is not None and asked.status == "pending":
+            return Ask()  # once a person is asked, he decides
         found = await self._found(place, call, step.attempt)
         if isinstance(found, ToolResult):
             return Settled(found)

@@ -5,9 +5,10 @@ because it was frozen or cut off from the database, can write nothing for it any
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, exists, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, case, exists, or_, select, tuple_, update
 
 from agent.journal.journal import LEASE, Claim
 from agent.journal.record import RunRecord, run_record
@@ -82,6 +83,19 @@ class Claims:
         async with self._database.statement() as connection:
             await connection.execute(update(runs).where(*mine, *going_on).values(lease_until=None, **_SPARED))
 
+    async def rest(self, claim: Claim) -> None:
+        """Note that the run waits for people, and that whoever follows it was told so."""
+        mine = (runs.c.id == claim.run_id, runs.c.tenant == claim.tenant, runs.c.fence == claim.fence)
+        values = {"status": RESTING, "lease_until": None, **_SPARED}
+        async with self._database.statement() as connection:
+            await connection.execute(update(runs).where(*mine, runs.c.result.is_(None)).values(values))
+
+    async def untold(self, run_id: str) -> bool:
+        """Whether the run waits for people, and its worker may have died before it told so."""
+        query = select(runs.c.id).where(runs.c.id == run_id, *untold(None if self._alone else now()))
+        async with self._database.read() as connection:
+            return await connection.scalar(across_tenants(query, Crossing.CLAIMS)) is not None
+
     async def spare(self, claim: Claim) -> None:
         """Forget that the run was taken up: it only waits, or could not be gone on with for no fault of its own."""
         await self._count(claim, _SPARED)
@@ -101,7 +115,8 @@ class Claims:
         # Who decided the last approval of a run may have died before the run was woken.
         pending = exists().where(approvals.c.run_id == runs.c.id, approvals.c.status == "pending")
         unwoken = and_(runs.c.status == RESTING, ~pending)
-        query = select(runs.c.id).where(runs.c.ended_at.is_(None), runs.c.result.is_(None), or_(unheld, unwoken))
+        left = or_(unheld, unwoken, and_(*untold(now())))
+        query = select(runs.c.id).where(runs.c.ended_at.is_(None), runs.c.result.is_(None), left)
         async with self._database.read() as connection:
             return (await connection.scalars(across_tenants(query, Crossing.CLAIMS).order_by(runs.c.id))).all()
 
@@ -150,6 +165,16 @@ class Claims:
         query = select(runs.c.id).where(earlier, runs.c.result.is_(None), runs.c.status != RESTING).limit(1)
         async with self._database.read() as connection:
             return (await connection.scalar(query)) is None
+
+
+def untold(moment: datetime | None) -> "list[ColumnElement[bool]]":
+    """Of a run that waits for people: its lease was not given back, though whoever had it is gone.
+
+    Args:
+        moment: When it must have run out; None where nobody else can have it.
+    """
+    lapsed = runs.c.lease_until.isnot(None) if moment is None else runs.c.lease_until < moment
+    return [runs.c.status == RESTING, runs.c.result.is_(None), lapsed]
 
 
 def taking(worker: Any, until: Any) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Queue:
 
     async def restore(self) -> None:
         """Put back the runs whose worker died, and those that were decided and not woken."""
-        lapsed = and_(runs.c.status != RESTING, runs.c.lease_until < now())
+        lapsed = runs.c.lease_until < now()  # of one that rests, too: nobody was told that it does
         left = select(runs.c.id).where(runs.c.ended_at.is_(None), runs.c.result.is_(None), or_(lapsed, and_(*_woken())))
         # Rows that somebody works on are passed over: of two that wait for each other's the database would end one.
         found = left.with_for_update(skip_locked=True).scalar_subquery()

@@ -138,6 +138,7 @@ CROSSINGS = {
         "agent/queue/claims.py: keep",
         "agent/queue/claims.py: orphans",
         "agent/queue/claims.py: take",
+        "agent/queue/claims.py: untold",
         "agent/queue/queue.py: _take",
         "agent/queue/queue.py: depths",
         "agent/queue/queue.py: put_back",
