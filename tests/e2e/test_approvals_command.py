@@ -44,10 +44,10 @@ class Desk:
         return response.json()  # type: ignore[no-any-return]
 
     def ask_until(self, status: str) -> dict[str, Any]:
-        """Ask for a refund again and again until the run comes to this, which takes a second at most."""
+        """Ask for a refund again and again until the run comes to this; other processes hear of it after a while."""
         asked = time.monotonic()
         while (run := self.ask("Refund order 1042."))["status"] != status:
-            assert time.monotonic() - asked < 1.5
+            assert time.monotonic() - asked < 60
             if run["status"] == "waiting_approval":
                 (call,) = httpx.get(f"{self.url}/v1/approvals?status=pending", trust_env=False).json()["items"]
                 body = {"decision": "reject"}
